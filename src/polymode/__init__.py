@@ -1,0 +1,71 @@
+"""Reinforcement learning that keeps every good answer.
+
+The public names are listed here and load on first use, so that ``import polymode`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from polymode.errors import (
+    ArgumentError,
+    ConfigError,
+    InputError,
+    MissingExtraError,
+    PolymodeError,
+    PolymodeWarning,
+    ShapeError,
+    UnsupportedOptionError,
+)
+
+if TYPE_CHECKING:
+    from polymode.core import (
+        Anchored,
+        anchor,
+        anchored_rewards,
+        augment,
+        leave_one_out,
+        log_ratios,
+        optimal_policy,
+        optimal_value,
+    )
+
+    __version__: str
+
+__all__ = [
+    "Anchored",
+    "ArgumentError",
+    "ConfigError",
+    "InputError",
+    "MissingExtraError",
+    "PolymodeError",
+    "PolymodeWarning",
+    "ShapeError",
+    "UnsupportedOptionError",
+    "__version__",
+    "anchor",
+    "anchored_rewards",
+    "augment",
+    "leave_one_out",
+    "log_ratios",
+    "optimal_policy",
+    "optimal_value",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562); all but the errors live in `polymode.core`."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("polymode")
+    elif name in __all__:
+        value = getattr(importlib.import_module("polymode.core"), name)
+    else:
+        raise AttributeError(f"module 'polymode' has no attribute {name!r}")
+    globals()[name] = value  # from now on found without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

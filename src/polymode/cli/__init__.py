@@ -1,0 +1,50 @@
+"""The command line: one file per verb; each parses, calls and prints."""
+
+import sys
+
+import typer
+
+from polymode.cli.demo import HELP as DEMO_HELP
+from polymode.cli.demo import demo
+from polymode.errors import PolymodeError
+
+app = typer.Typer(
+    name="polymode",
+    help=(
+        "Reinforcement learning that keeps every good answer.\n\n"
+        "KL-regularised RL collapses because its optimum is collapsed. polymode tells which "
+        "distribution an objective asks for, and trains models whose optimum is flat over all "
+        "good answers.\n\n"
+        "Start with `polymode demo`."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", help=DEMO_HELP)(demo)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"polymode {version('polymode')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Hold the options that stand before the verb; with it the app stays a group of verbs."""
+
+
+def main() -> None:
+    """Run the command line: an error of ours is one line on stderr and exit code 2."""
+    try:
+        app()
+    except PolymodeError as error:
+        typer.echo(f"polymode: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)

@@ -1,0 +1,20 @@
+"""Pure functions, arrays in and arrays out: no files, no state, no framework.
+
+Arrays come first and in the order ``rewards, ref_log_probs``; everything else goes by keyword. All
+functions accept NumPy, torch and JAX arrays with any leading axes, and return the same kind.
+"""
+
+from polymode.core.advantages import leave_one_out
+from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
+from polymode.core.targets import log_ratios, optimal_policy, optimal_value
+
+__all__ = [
+    "Anchored",
+    "anchor",
+    "anchored_rewards",
+    "augment",
+    "leave_one_out",
+    "log_ratios",
+    "optimal_policy",
+    "optimal_value",
+]

@@ -1,0 +1,303 @@
+"""Structural checks of arguments: shapes, dtypes, scalars, names.
+
+Each function yields one line for each problem that it finds; `require` collects the lines of all of
+them and raises one error. Values inside arrays are never looked at: on an accelerator that would
+wait for the device in every call.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from polymode.core.arrays import Array, array_namespace, as_array, as_keys, library
+from polymode.errors import ArgumentError, ShapeError
+
+__all__ = [
+    "axis_of",
+    "columns",
+    "did_you_mean",
+    "integer_labels",
+    "key_labels",
+    "known",
+    "positive",
+    "real_arrays",
+    "require",
+    "threshold_for",
+]
+
+
+class _ShapeProblem(str):
+    """A problem that is about shapes only."""
+
+    __slots__ = ()
+
+
+def require(*found: Iterable[str]) -> None:
+    """Raise one error that lists all problems, if there are any.
+
+    Parameters
+    ----------
+    *found : iterable of str
+        The problems that each check yields.
+
+    Raises
+    ------
+    ShapeError
+        If every problem is about shapes.
+    ArgumentError
+        If there are other problems.
+    """
+    problems = [problem for each in found for problem in each]
+    if problems:
+        only_shapes = all(isinstance(problem, _ShapeProblem) for problem in problems)
+        raise (ShapeError if only_shapes else ArgumentError)(problems)
+
+
+def did_you_mean(given: object, options: Iterable[str]) -> str:
+    """Return a hint at the option that is closest to what was given.
+
+    Parameters
+    ----------
+    given : object
+        What is not an option.
+    options : iterable of str
+        What would have been one.
+
+    Returns
+    -------
+    str
+        ``"; did you mean 'x'?"``, or nothing where no option is close.
+
+    Examples
+    --------
+    >>> did_you_mean("reverse-kl", ["reverse_kl", "forward_kl"])
+    "; did you mean 'reverse_kl'?"
+    """
+    close = difflib.get_close_matches(str(given), list(options), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def known(name: str, value: object, options: Iterable[str]) -> Iterator[str]:
+    """Check that a value is one of the names that we know.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        Its value.
+    options : iterable of str
+        The names that are known.
+
+    Yields
+    ------
+    str
+        The problem.
+    """
+    options = list(options)
+    if value not in options:
+        listed = " or ".join(map(repr, options))
+        yield f"{name} must be {listed}, got {value!r}{did_you_mean(value, options)}"
+
+
+def positive(**scalars: object) -> Iterator[str]:
+    """Check that numbers are finite and > 0.
+
+    Parameters
+    ----------
+    **scalars : float
+        The numbers by their names.
+
+    Yields
+    ------
+    str
+        One problem for each number.
+    """
+    for name, value in scalars.items():
+        if not (isinstance(value, Real) and math.isfinite(value) and float(value) > 0):
+            yield f"{name} must be a finite number > 0, got {value!r}"
+
+
+def real_arrays(**arrays: Array) -> Iterator[str]:
+    """Check that arrays hold real numbers and come from one library that the core serves.
+
+    Parameters
+    ----------
+    **arrays : array
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        One problem for each array, and one if the libraries differ.
+    """
+    for name, array in arrays.items():
+        if library(array) not in {"numpy", "torch", "jax"}:
+            yield f"{name} must be a NumPy, torch or JAX array, got {type(array).__name__}"
+        elif not _has_kind(array, "bool", "integral", "real floating"):
+            yield f"{name} must be an array of real numbers, got dtype {array.dtype}"
+    yield from _one_library(**arrays)
+
+
+def columns(**arrays: Array) -> Iterator[str]:
+    """Check that arrays are columns of one table: real, of one shape, with a sample at least.
+
+    Parameters
+    ----------
+    **arrays : array, shape (..., n)
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    yield from real_arrays(**arrays)
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    name, shape = next(iter(shapes.items()))
+    if len(set(shapes.values())) > 1:
+        yield _ShapeProblem(f"{', '.join(shapes)} must have equal shapes, got {_listed(shapes)}")
+    elif not shape or shape[-1] == 0:
+        yield _ShapeProblem(f"{name} must have a sample on the last axis, got shape {shape}")
+
+
+def threshold_for(rewards: Array, threshold: Any) -> Iterator[str]:
+    """Check that a threshold is a finite number, or an array that broadcasts to the rewards.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What the threshold is compared with.
+    threshold : float or array
+        The threshold.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    if isinstance(threshold, Real):
+        if not math.isfinite(threshold):
+            yield f"threshold must be finite, got {threshold!r}"
+        return
+    threshold = as_array(threshold)
+    yield from real_arrays(threshold=threshold)
+    yield from _one_library(rewards=rewards, threshold=threshold)
+    shapes = {"threshold": tuple(threshold.shape), "rewards": tuple(rewards.shape)}
+    if not _broadcasts(*shapes.values()):
+        listed = _listed(shapes)
+        yield _ShapeProblem(f"threshold must broadcast to the shape of rewards, got {listed}")
+
+
+def integer_labels(rewards: Array, **labels: Any) -> Iterator[str]:
+    """Check that labels are integers, one for each position on the last axis of the rewards.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What the labels belong to.
+    **labels : array or sequence of int, shape (n,), or None
+        The labels by their names; None is not checked.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, given in _given(labels):
+        if not _has_kind(given, "integral"):
+            yield f"{name} must be integers, got dtype {given.dtype}"
+        yield from _one_per_sample(rewards, name, given)
+
+
+def key_labels(rewards: Array, **labels: Any) -> Iterator[str]:
+    """Check that labels are integers or strings, one for each position on the last axis.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What the labels belong to.
+    **labels : array or sequence of int or str, shape (n,), or None
+        The labels by their names; None is not checked.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, given in _given(labels):
+        if not (_has_kind(given, "integral") or _is_string(given)):
+            yield f"{name} must be integer or string keys, got dtype {given.dtype}"
+        yield from _one_per_sample(rewards, name, given)
+
+
+def axis_of(axis: int, **arrays: Array) -> Iterator[str]:
+    """Check that an axis exists in the arrays and that there is something on it.
+
+    Parameters
+    ----------
+    axis : int
+        The axis, counted from the end if negative.
+    **arrays : array
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        One problem for each array.
+    """
+    for name, array in arrays.items():
+        shape = tuple(array.shape)
+        if not -len(shape) <= axis < len(shape) or shape[axis] == 0:
+            yield _ShapeProblem(f"axis must be a non-empty axis of {name} {shape}, got {axis!r}")
+
+
+def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    """Name the shapes: ``rewards (2, 3), ref_log_probs (3,)``."""
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def _has_kind(array: Array, *kinds: str) -> bool:
+    """Return whether the dtype of an array is one of the kinds that the standard names."""
+    return array_namespace(array).isdtype(array.dtype, kinds)
+
+
+def _is_string(labels: Array) -> bool:
+    """Return whether labels are NumPy strings, or objects that are all strings."""
+    kind = getattr(labels.dtype, "kind", "")  # dtypes of torch have none: torch has no strings
+    return kind in {"U", "T"} or (kind == "O" and all(isinstance(k, str) for k in labels.flat))
+
+
+def _one_library(**arrays: Array) -> Iterator[str]:
+    """Check that all arrays come from one library."""
+    libraries = {name: library(array) for name, array in arrays.items()}
+    if len(set(libraries.values())) > 1:
+        listed = ", ".join(f"{name} from {origin}" for name, origin in libraries.items())
+        yield f"arrays must come from one library, got {listed}; convert one of them"
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Return whether a shape broadcasts to another without changing it."""
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
+def _given(labels: dict[str, Any]) -> Iterator[tuple[str, Array]]:
+    """Yield the labels that are not None, as arrays."""
+    return ((name, as_keys(value)) for name, value in labels.items() if value is not None)
+
+
+def _one_per_sample(rewards: Array, name: str, labels: Array) -> Iterator[str]:
+    """Check library and shape of labels; those of NumPy go with all, as only NumPy has strings."""
+    if library(labels) != "numpy":
+        yield from _one_library(**{"rewards": rewards, name: labels})
+    shapes = {name: tuple(labels.shape), "rewards": tuple(rewards.shape)}
+    if shapes[name] != shapes["rewards"][-1:]:
+        listed = _listed(shapes)
+        yield _ShapeProblem(f"{name} must have one label for each sample of a row, got {listed}")

@@ -1,0 +1,230 @@
+"""Ragged groups of samples: the only place that reduces over them.
+
+Samples lie along the last axis; a group is a set of positions on it, the same in every row of the
+leading axes. No function here loops over groups, and all work on NumPy, torch and JAX arrays.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import array_api_compat
+import numpy as np
+from jaxtyping import Bool, Float, Integer, Real
+
+from polymode.core.arrays import Array, array_namespace, as_keys, device, library, logsumexp_by
+
+__all__ = ["Groups"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Groups:
+    """A partition of the positions on the last axis into groups 0 … g - 1, none of them empty.
+
+    Make it with `of` from any integer or string keys; `split` makes finer groups of it.
+
+    Parameters
+    ----------
+    index : array of int, shape (n,)
+        The group of each position.
+    n_groups : int
+        Number of groups, g.
+
+    Notes
+    -----
+    All methods cost O(n) per row. A single group is reduced without scatter. Sums, maxima,
+    `logsumexp` and `expand` are differentiable in torch and JAX.
+
+    Examples
+    --------
+    >>> groups = Groups.of([7, 3, 7], like=np.zeros(3))
+    >>> groups.index
+    array([1, 0, 1])
+    >>> total = groups.sum(np.array([1.0, 2.0, 4.0]))
+    >>> total, groups.expand(total)
+    (array([2., 5.]), array([5., 2., 5.]))
+    """
+
+    index: Integer[Array, " n"]
+    n_groups: int
+
+    @classmethod
+    def of(cls, keys: Any, *, like: Real[Array, "*batch n"]) -> "Groups":
+        """Return the groups of the positions with equal keys.
+
+        Parameters
+        ----------
+        keys : array or sequence of int or str, shape (n,), or None
+            Integers give groups in ascending order of the key, strings in no particular order.
+            None puts all positions into one group.
+        like : array, shape (..., n)
+            Gives the library, the device and the number of positions.
+
+        Returns
+        -------
+        Groups
+            On the device of `like`.
+
+        Notes
+        -----
+        Counting the distinct keys costs O(n log n), and waits for the device if they lie on one.
+        """
+        xp = array_namespace(like)
+        if keys is None:
+            dtype = xp.__array_namespace_info__().default_dtypes()["indexing"]
+            return cls(xp.zeros(like.shape[-1], dtype=dtype, device=device(like)), 1)
+        index = _numbered(as_keys(keys), like)
+        return cls(index, int(xp.max(index)) + 1)
+
+    def split(self, keys: Any) -> "Groups":
+        """Return the finer groups of the positions that share both the group and a key.
+
+        Parameters
+        ----------
+        keys : array or sequence of int or str, shape (n,)
+            The keys that split.
+
+        Returns
+        -------
+        Groups
+            The finer groups, in ascending order of the group.
+        """
+        inner = Groups.of(keys, like=self.index)
+        # JAX would overflow: its integers have 32 bits by default, too few for a product of labels.
+        outer = np.asarray(self.index, np.int64) if library(self.index) == "jax" else self.index
+        return Groups.of(outer * inner.n_groups + inner.index, like=self.index)
+
+    def sum(self, x: Real[Array, "*batch n"]) -> Real[Array, "*batch g"]:
+        """Return the sum of each group.
+
+        Parameters
+        ----------
+        x : array, shape (..., n)
+            Values; NaN propagates within its group.
+
+        Returns
+        -------
+        array, shape (..., g)
+            The sums.
+        """
+        if self.n_groups == 1:
+            return array_namespace(x).sum(x, axis=-1, keepdims=True)
+        return _scatter(x, self, "sum")
+
+    def max(self, x: Real[Array, "*batch n"]) -> Real[Array, "*batch g"]:
+        """Return the maximum of each group.
+
+        Parameters
+        ----------
+        x : array, shape (..., n)
+            Values; NaN propagates within its group.
+
+        Returns
+        -------
+        array, shape (..., g)
+            The maxima.
+        """
+        if self.n_groups == 1:
+            return array_namespace(x).max(x, axis=-1, keepdims=True)
+        return _scatter(x, self, "max")
+
+    def count(self, mask: Bool[Array, "*batch n"]) -> Integer[Array, "*batch g"]:
+        """Return the number of True entries in each group.
+
+        Parameters
+        ----------
+        mask : array of bool, shape (..., n)
+            What to count.
+
+        Returns
+        -------
+        array of int, shape (..., g)
+            The numbers.
+        """
+        return self.sum(array_namespace(mask).astype(mask, self.index.dtype))
+
+    def logsumexp(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch g"]:
+        """Return ``log(sum(exp(x)))`` of each group.
+
+        Parameters
+        ----------
+        x : array, shape (..., n)
+            Logarithms; -inf adds nothing, NaN propagates within its group.
+
+        Returns
+        -------
+        array, shape (..., g)
+            The logarithms of the sums, -inf where no entry of the group has mass.
+        """
+        return logsumexp_by(x, largest=self.max, total=self.sum, spread=self.expand)
+
+    def argmax(self, x: Real[Array, "*batch n"]) -> Integer[Array, "*batch g"]:
+        """Return the position of the first maximum of each group.
+
+        Parameters
+        ----------
+        x : array, shape (..., n)
+            Values without NaN; -inf is one like any other.
+
+        Returns
+        -------
+        array of int, shape (..., g)
+            Positions on the last axis.
+        """
+        xp = array_namespace(x)
+        n = x.shape[-1]
+        # Counted from the end, the first position is the largest: one more maximum finds it.
+        from_end = n - xp.arange(n, dtype=self.index.dtype, device=device(x))
+        return n - self.max(xp.where(x == self.expand(self.max(x)), from_end, 0))
+
+    def expand(self, per_group: Array) -> Array:
+        """Return, at each position, the value of its group.
+
+        Parameters
+        ----------
+        per_group : array, shape (..., g)
+            One value for each group.
+
+        Returns
+        -------
+        array, shape (..., n)
+            One value for each position.
+        """
+        xp = array_namespace(per_group)
+        if self.n_groups == 1:
+            return xp.broadcast_to(per_group, (*per_group.shape[:-1], self.index.shape[0]))
+        return xp.take(per_group, self.index, axis=-1)
+
+
+def _numbered(keys: Array, like: Array) -> Integer[Array, " n"]:
+    """Number the distinct keys from 0, integers in ascending order, and return them so."""
+    if library(keys) == "torch":
+        keys = array_api_compat.to_device(keys, device(like))
+        return array_namespace(keys).unique_inverse(keys).inverse_indices  # torch sorts
+    keys = np.asarray(keys)
+    if keys.dtype.kind in "iu":
+        numbers = np.unique(keys, return_inverse=True)[1]
+    else:  # strings may be whole texts: a dictionary neither sorts nor copies them
+        seen: dict[str, int] = {}
+        numbers = np.asarray([seen.setdefault(key, len(seen)) for key in keys.tolist()])
+    return array_namespace(like).asarray(numbers, device=device(like))
+
+
+def _scatter(x: Array, groups: Groups, how: Literal["sum", "max"]) -> Array:
+    """Reduce the last axis group by group. The standard has no such function: libraries differ."""
+    xp = array_namespace(x)
+    floating = xp.isdtype(x.dtype, "real floating")
+    start = 0 if how == "sum" else -xp.inf if floating else xp.iinfo(x.dtype).min
+    shape = (*x.shape[:-1], groups.n_groups)
+    out = xp.full(shape, start, dtype=x.dtype, device=device(x))
+    if library(x) == "torch":
+        if how == "sum":
+            return out.index_add(-1, groups.index, x)
+        return out.scatter_reduce(-1, groups.index.expand(x.shape), x, "amax")
+    if library(x) == "jax":
+        cells = out.at[..., groups.index]
+        return cells.add(x) if how == "sum" else cells.max(x)
+    out = out.reshape(-1)  # `at` is fast on one axis only, so cells are numbered through all rows
+    cells = groups.n_groups * np.arange(x.size // x.shape[-1])[:, None] + groups.index
+    with np.errstate(invalid="ignore"):  # a maximum with NaN is NaN, without a warning
+        (np.add if how == "sum" else np.maximum).at(out, cells.reshape(-1), x.reshape(-1))
+    return out.reshape(shape)

@@ -1,0 +1,360 @@
+"""The demo: post-train one model twice and compare each run with its own promise.
+
+`run_demo` measures the base model, states what the plain and the anchored objective promise, trains
+both, measures again, and returns one machine-readable result. It prints nothing: a `Reporter` is
+told what happens.
+"""
+
+import contextlib
+import json
+import math
+import platform
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import RLOOConfig, RLOOTrainer
+
+from polymode.errors import ConfigError, InputError
+from polymode.language.answers import (
+    AnswerDistribution,
+    Level,
+    max_completion_tokens,
+    promised_answers,
+    sample_answers,
+    score_phrasings,
+)
+from polymode.language.config import MARAConfig
+from polymode.language.embedded import EMBEDDED_MODEL, resolve_model
+from polymode.language.shared_prompt import SharedPrompts
+from polymode.language.tasks import TASKS, find_task
+from polymode.language.trainers import MARATrainer
+
+Method = Literal["plain", "anchored"]
+METHODS: tuple[Method, Method] = ("plain", "anchored")
+THRESHOLD = 1.0  # picking tasks pay 1 for an accepted answer and 0 for anything else
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """Everything that decides the numbers of a demo; saved with them."""
+
+    task: str = "die"
+    """Name of a picking task."""
+    model: str = EMBEDDED_MODEL
+    """Embedded model, local directory or hub id."""
+    steps: int = 60
+    """Optimiser steps of each of the two runs."""
+    seed: int = 0
+    """Seed of sampling and of the LoRA initialisation."""
+    beta: float = 0.2
+    """KL strength in reward units per nat. At .2 an answer's reward of 1 outweighs 5 nats of
+    log-ratio."""
+    level: Level = "modes"
+    """Anchor answers ("modes") or single completions ("strings")."""
+    group_size: int = 64
+    """Completions of the prompt per step."""
+    learning_rate: float = 5e-4
+    """Peak learning rate of AdamW; decays by a cosine, since a constant rate lets rare answers slip
+    away again."""
+    lora_rank: int = 16
+    """Rank of the adapter on all linear layers."""
+    n_samples: int = 512
+    """Completions drawn to check the exact measurement."""
+    save_every: int = 10
+    """Steps between checkpoints; at most this many are lost when the run is killed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run, all of it at once."""
+        if problems := list(self._problems()):
+            raise ConfigError("demo", problems)
+
+    def _problems(self) -> Iterator[str]:
+        if self.task not in TASKS:
+            yield f"task must be one of {', '.join(TASKS)}, got {self.task!r}"
+        if self.level not in get_args(Level):
+            yield f"level must be one of {', '.join(get_args(Level))}, got {self.level!r}"
+        for name, least in (("steps", 1), ("group_size", 2), ("save_every", 1), ("seed", 0)):
+            if (value := getattr(self, name)) < least:
+                yield f"{name} must be >= {least}, got {value!r}"
+        for name in ("beta", "learning_rate"):
+            if not (math.isfinite(value := getattr(self, name)) and value > 0):
+                yield f"{name} must be a finite number > 0, got {value!r}"
+
+    def quick(self) -> "DemoSettings":
+        """The same demo, too short to converge: every stage runs, no figure means anything."""
+        return replace(self, steps=min(self.steps, 3), group_size=16, n_samples=64, save_every=1)
+
+
+class Reporter(Protocol):
+    """What a front end is told while the demo runs."""
+
+    def stage(self, text: str) -> None:
+        """A new stage begins."""
+
+    def progress(self, method: Method, step: int, steps: int, answers: AnswerDistribution) -> None:
+        """A training step ended; `answers` is the exact distribution after it."""
+
+
+def run_demo(
+    settings: DemoSettings, out: Path, reporter: Reporter, *, resume: bool = False
+) -> dict[str, Any]:
+    """Run the demo, write `result.json` to `out` and return its content.
+
+    Parameters
+    ----------
+    settings : DemoSettings
+        With `resume`, must equal the settings that `out` was started with.
+    out : Path
+        Directory of the run: settings, checkpoints, one JSON file per finished stage, result.
+    reporter : Reporter
+        Told of stages and steps.
+    resume : bool
+        Continue a killed run: finished stages are read back, a half-trained run goes on from its
+        last checkpoint.
+
+    Raises
+    ------
+    InputError
+        If `out` holds a run already and `resume` is off, or holds a run with other settings.
+    """
+    _check_run(settings, out, resume=resume)
+    task = find_task(settings.task)
+    reporter.stage(f"loading {settings.model}")
+    path = resolve_model(settings.model)
+    model, tokenizer = _load(path, torch.float32), _load_tokenizer(path)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "settings.json", asdict(settings))
+    reporter.stage("measuring the base model")
+    started = time.perf_counter()
+    reference = score_phrasings(model, tokenizer, task)
+    sampled = _stage(
+        out / "base.json",
+        lambda: sample_answers(
+            model, tokenizer, task, n_samples=settings.n_samples, seed=settings.seed
+        ).to_dict(),
+    )
+    result: dict[str, Any] = {
+        "schema_version": 1,
+        "settings": asdict(settings),
+        "environment": _environment(),
+        "base": {"exact": reference.answers().to_dict(), "sampled": sampled},
+        "runs": {},
+    }
+    seconds = {"base": time.perf_counter() - started}
+    for method in METHODS:
+        level = settings.level if method == "anchored" else None
+        promised = promised_answers(reference, beta=settings.beta, level=level, threshold=THRESHOLD)
+        reporter.stage(f"training: {method}")
+        run = _stage(
+            out / f"{method}.json",
+            partial(_train, method, settings, path, tokenizer, out, reporter),
+        )
+        measured = AnswerDistribution(run["measured"]["exact"]["probabilities"])
+        result["runs"][method] = {
+            "promised": promised.to_dict(),
+            **run,
+            "total_variation_to_promise": measured.total_variation(promised),
+        }
+        seconds[method] = run["seconds"]
+    result["seconds"] = seconds
+    write_json(out / "result.json", result)
+    return result
+
+
+def _check_run(settings: DemoSettings, out: Path, *, resume: bool) -> None:
+    """Refuse a directory that a run would overwrite, or that is not the run to resume."""
+    path = out / "settings.json"
+    if not path.exists():
+        if resume:
+            raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} is in use and holds no demo run: choose another --out")
+        return
+    if not resume:
+        raise InputError(f"{out} holds a run: --resume continues it, another --out starts anew")
+    before, now = json.loads(path.read_text()), asdict(settings)
+    changed = [
+        f"{k} was {before.get(k)!r}, now {v!r}" for k, v in now.items() if before.get(k) != v
+    ]
+    if changed:
+        raise InputError(f"{out} was started with other settings: {'; '.join(changed)}")
+
+
+def _stage(path: Path, compute: Any) -> Any:
+    """Read the result of a finished stage, or compute and keep it."""
+    if path.exists():
+        return json.loads(path.read_text())
+    value = compute()
+    write_json(path, value)
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a killed process leaves the old file or the new one."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    scratch.replace(path)
+
+
+def _load(path: str, dtype: torch.dtype) -> Any:
+    """Load a model, on the accelerator where there is one."""
+    with _loading(path):
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _load_tokenizer(path: str) -> Any:
+    with _loading(path):
+        tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    if tokenizer.chat_template is None:
+        raise InputError(f"model {path!r} has no chat template: choose an instruction-tuned model")
+    return tokenizer
+
+
+@contextlib.contextmanager
+def _loading(path: str) -> Generator[None]:
+    """Turn the many ways in which a model cannot be had into one line."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"model {path!r} cannot be loaded: {reason}") from error
+
+
+class _PlainTrainer(SharedPrompts, RLOOTrainer):
+    """TRL's RLOO; prompts are computed once per step, as in the anchored run."""
+
+
+class _AnchoredTrainer(MARATrainer, SharedPrompts, RLOOTrainer):
+    """Ours on the same footing."""
+
+
+def _train(
+    method: Method, settings: DemoSettings, path: str, tokenizer: Any, out: Path, reporter: Reporter
+) -> dict[str, Any]:
+    """Train one of the two runs to the end, from its last checkpoint if any, and measure it."""
+    started = time.perf_counter()
+    trainer = _make_trainer(method, settings, path, tokenizer, out / method)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Watch(trainer, tokenizer, settings, method, reporter))
+    checkpoint = get_last_checkpoint(str(out / method)) if (out / method).is_dir() else None
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model(str(out / method / "model"))
+    model, task = trainer.model.float().eval(), find_task(settings.task)
+    exact = score_phrasings(model, tokenizer, task).answers()
+    sampled = sample_answers(
+        model, tokenizer, task, n_samples=settings.n_samples, seed=settings.seed
+    )
+    history = [
+        _history_row(row) for row in trainer.state.log_history if "answers/frac_valid" in row
+    ]
+    return {
+        "measured": {"exact": exact.to_dict(), "sampled": sampled.to_dict()},
+        "history": history,
+        "seconds": time.perf_counter() - started,
+        "resumed_from": checkpoint and Path(checkpoint).name,
+        "frac_of_step_in_hook": _frac_in_hook(history) if method == "anchored" else None,
+    }
+
+
+def _make_trainer(
+    method: Method, settings: DemoSettings, path: str, tokenizer: Any, run: Path
+) -> Any:
+    task = find_task(settings.task)
+    options: dict[str, Any] = {
+        "output_dir": str(run),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.group_size,
+        "num_generations": settings.group_size,
+        "max_completion_length": max_completion_tokens(tokenizer, task),
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "beta": settings.beta,
+        "seed": settings.seed,
+        "save_steps": settings.save_every,
+        "save_total_limit": 1,
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "gradient_checkpointing": False,  # answers are a few tokens: memory is no concern
+        "bf16": False,  # the weights are bfloat16 already; autocast would touch the float32 adapter
+        "use_cpu": not torch.cuda.is_available(),
+    }
+    common: dict[str, Any] = {
+        "model": _load(path, torch.bfloat16),
+        "reward_funcs": task.reward,
+        "train_dataset": Dataset.from_dict({"prompt": [task.prompt(tokenizer)] * settings.steps}),
+        "processing_class": tokenizer,
+        "peft_config": LoraConfig(
+            r=settings.lora_rank,
+            lora_alpha=2 * settings.lora_rank,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        ),
+    }
+    if method == "plain":
+        return _PlainTrainer(args=RLOOConfig(**options), **common)
+    mode_fn = task.mode_key if settings.level == "modes" else None
+    return _AnchoredTrainer(
+        args=MARAConfig(threshold=THRESHOLD, **options), mode_fn=mode_fn, **common
+    )
+
+
+class _Watch(TrainerCallback):
+    """Measure the answers after every step, log them with TRL's metrics, tell the front end."""
+
+    def __init__(
+        self,
+        trainer: Any,
+        tokenizer: Any,
+        settings: DemoSettings,
+        method: Method,
+        reporter: Reporter,
+    ) -> None:
+        self._trainer, self._tokenizer = trainer, tokenizer
+        self._settings, self._reporter = settings, reporter
+        self._method: Method = method
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        task = find_task(self._settings.task)
+        answers = score_phrasings(self._trainer.model, self._tokenizer, task).answers()
+        log = self._trainer._metrics["train"]
+        log["answers/frac_valid"].append(answers.frac_valid)
+        for name, probability in answers.probabilities.items():
+            log[f"answers/{name}"].append(probability)
+        self._reporter.progress(self._method, state.global_step, self._settings.steps, answers)
+
+
+def _history_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of one step that the result keeps."""
+    kept = ("step", "reward", "kl", "step_time")
+    return {k: v for k, v in row.items() if k in kept or k.startswith(("answers/", "mara/"))}
+
+
+def _frac_in_hook(history: list[dict[str, Any]]) -> float:
+    """Share of the training steps' time that the anchoring hook took."""
+    return sum(row["mara/hook_seconds"] for row in history) / sum(
+        row["step_time"] for row in history
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Versions and hardware that the figures depend on."""
+    packages = ("polymode", "torch", "transformers", "trl", "peft", "numpy")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }

@@ -1,0 +1,106 @@
+"""Host settings under which anchored rewards would silently have another target than promised."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def config_problems(args: Any) -> Iterator[str]:
+    """Yield what is wrong with a trainer's config, one line each: what must hold, and why."""
+    if not hasattr(args, "threshold"):
+        given = type(args).__name__
+        yield f"args must be a MARAConfig or MARAGRPOConfig with a threshold, got {given}"
+        return
+    if args.threshold is None or not math.isfinite(args.threshold):
+        yield (
+            f"threshold must be a finite number, got {args.threshold!r}: rewards at or above it "
+            "count as good (0.8 suits verifiers that return 0 or 1)"
+        )
+    if not (math.isfinite(args.beta) and args.beta > 0):
+        yield (
+            f"beta must be a finite number > 0, got {args.beta!r}: the bonus is beta * log q, and "
+            "without beta TRL scores no reference"
+        )
+    yield from _sampling_problems(args)
+    yield from _reward_problems(args)
+    yield from _loss_problems(args)
+
+
+def foreign_token_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what puts tokens into a completion that the policy did not write."""
+    for name in ("tools", "environment_factory", "rollout_func"):
+        if given.get(name):
+            yield (
+                f"{name} must not be set: tokens that the policy did not write would enter "
+                "log q(completion), and no mask for them reaches the rewards"
+            )
+
+
+def _sampling_problems(args: Any) -> Iterator[str]:
+    """Samples must come from the policy that is scored, and the reference must stay."""
+    neutral: dict[str, tuple[Any, ...]] = {
+        "top_p": (1.0, None),
+        "top_k": (0, None, -1),
+        "min_p": (None, 0.0),
+        "repetition_penalty": (1.0, None),
+    }
+    overrides = args.generation_kwargs or {}
+    for name, allowed in neutral.items():
+        value = overrides.get(name, getattr(args, name, allowed[0]))
+        if value not in allowed:
+            yield f"{name} must be {allowed[0]!r}, got {value!r}: log p and log q ignore it"
+    temperature = overrides.get("temperature", args.temperature)
+    if temperature != args.temperature:
+        yield (
+            f"generation_kwargs['temperature'] must equal temperature, got {temperature!r} and "
+            f"{args.temperature!r}: log p and log q are taken at `temperature`"
+        )
+    if args.sync_ref_model:
+        yield "sync_ref_model must be False: a moving reference has no fixed target"
+    if args.mask_truncated_completions and args.anchor_truncated:
+        yield (
+            "anchor_truncated must be False with mask_truncated_completions: a masked completion "
+            "has no log q and would pass for the likeliest"
+        )
+
+
+def _reward_problems(args: Any) -> Iterator[str]:
+    """Nothing may bend the reward after it was anchored."""
+    if getattr(args, "reward_clip_range", None):
+        yield f"reward_clip_range must be None, got {args.reward_clip_range!r}: it cuts the bonus"
+    scale = getattr(args, "scale_rewards", "none")
+    if scale not in ("none", False):
+        yield (
+            f"scale_rewards must be 'none', got {scale!r}: dividing by a standard deviation makes "
+            "beta depend on the group, and inverts the target where all completions are good"
+        )
+    if getattr(args, "normalize_advantages", False):
+        yield "normalize_advantages must be False: steps would depend on the spread of the bonus"
+    aggregation = getattr(args, "multi_objective_aggregation", "sum_then_normalize")
+    if aggregation != "sum_then_normalize":
+        yield (
+            f"multi_objective_aggregation must be 'sum_then_normalize', got {aggregation!r}: it "
+            "standardises the bonus as if it were a reward of its own"
+        )
+
+
+_LOSSES = ("dr_grpo", "dapo", "bnpo", "luspo", "cispo")  # all tokens of a batch weigh the same
+
+
+def _loss_problems(args: Any) -> Iterator[str]:
+    """GRPO's loss must add no term and weigh completions alike; RLOO has none of these settings."""
+    loss = getattr(args, "loss_type", _LOSSES[0])
+    if loss not in _LOSSES:
+        yield f"loss_type must be one of {', '.join(_LOSSES)}, got {loss!r}: it tilts with length"
+    neutral: dict[str, tuple[Any, str]] = {
+        "importance_sampling_level": ("token", "the loss would be weighed by length"),
+        "entropy_coef": (0.0, "an entropy bonus is another objective"),
+        "use_adaptive_entropy": (False, "an entropy bonus is another objective"),
+        "top_entropy_quantile": (1.0, "tokens of low entropy would get no update, hence no KL"),
+        "off_policy_mask_threshold": (None, "completions would be dropped by their KL"),
+        "use_liger_kernel": (False, "its fused loss bypasses the per-token log-probabilities"),
+    }
+    for name, (allowed, why) in neutral.items():
+        value = getattr(args, name, allowed)
+        if value != allowed:
+            yield f"{name} must be {allowed!r}, got {value!r}: {why}"

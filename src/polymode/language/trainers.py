@@ -1,0 +1,145 @@
+"""The anchored trainers: drop-ins for TRL's RLOO and GRPO."""
+
+from typing import Any, ClassVar
+
+import torch
+from accelerate.utils import gather
+from trl import GRPOTrainer, RLOOTrainer
+
+from polymode.core import leave_one_out
+from polymode.language.config import MARAConfig, MARAGRPOConfig
+from polymode.language.hook import AnchoringMixin
+
+_PAPER: dict[str, str] = {
+    "title": "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
+    "id": "2510.20817",
+    "citation": (
+        "@inproceedings{gxchen2026klregularized,\n"
+        "    title     = {{KL-Regularized Reinforcement Learning is Designed to Mode Collapse}},\n"
+        "    author    = {GX-Chen, Anthony and Prakash, Jatin and Guo, Jeff and Fergus, Rob and "
+        "Ranganath, Rajesh},\n"
+        "    booktitle = {International Conference on Learning Representations},\n"
+        "    year      = 2026,\n"
+        "}"
+    ),
+}
+
+
+class MARATrainer(AnchoringMixin, RLOOTrainer):
+    r"""`trl.RLOOTrainer` on anchored rewards: the faithful default.
+
+    The update is the exact on-policy gradient of `E_p[r'] - beta * KL(p‖q)` over whole completions
+    (reverse KL, k1 in the reward, leave-one-out baseline, no standardisation), whose optimum puts
+    equal mass on every good completion, or on every good mode if `mode_fn` is given.
+
+    Parameters
+    ----------
+    model, reward_funcs, args, train_dataset, ...
+        As `trl.RLOOTrainer`; `args` is a `MARAConfig` with `threshold` set.
+    mode_fn : callable, optional
+        `mode_fn(prompt, completion)` returns a hashable key of the completion's mode (its final
+        answer, say), or None for a completion that shall keep its plain reward.
+
+    Raises
+    ------
+    UnsupportedOptionError
+        If any setting would silently change the target; lists all of them.
+
+    References
+    ----------
+    GX-Chen et al., arXiv 2510.20817, Algorithm 1. Ahmadian et al., arXiv 2402.14740 (RLOO).
+    """
+
+    _tag_names: ClassVar = ["trl", "rloo", "mara", "polymode"]
+    _name = "MARA"
+    _paper: ClassVar = _PAPER
+    config_class = MARAConfig
+
+
+class MARAGRPOTrainer(AnchoringMixin, GRPOTrainer):
+    r"""`trl.GRPOTrainer` on anchored rewards, with the sequence-level KL in the reward.
+
+    GRPO's own penalty is token-local and has another optimum, under which anchoring over-weights
+    answers that are rarely reached. Here TRL's KL term is switched off and `beta * (K - mean K)`,
+    `K = log p(y) - log q(y)` summed over the completion, is subtracted from the advantage. `K`
+    comes from the forward pass that the loss makes anyway. On one batch the gradient is that of
+    `MARATrainer` times `(G - 1) / G` and the loss's token normaliser.
+
+    Parameters are those of `trl.GRPOTrainer`, with a `MARAGRPOConfig`, and `mode_fn` as in
+    `MARATrainer`. Logs
+    `mara/kl` (mean of `K`, nats per completion) in place of TRL's `kl`.
+
+    References
+    ----------
+    GX-Chen et al., arXiv 2510.20817, Algorithm 1. Shao et al., arXiv 2402.03300 (GRPO).
+    """
+
+    _tag_names: ClassVar = ["trl", "grpo", "mara", "polymode"]
+    _name = "MARA"
+    _paper: ClassVar = _PAPER
+    config_class = MARAGRPOConfig
+    _loss_inputs: dict[str, Any] | None = None
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        batch = self.last_batch
+        if batch is None:
+            raise RuntimeError("the rewards were computed without the anchoring hook")
+        n_local = len(output["advantages"])
+        start = self.accelerator.process_index * n_local
+        mine = slice(start, start + n_local)
+        device = output["advantages"].device
+        scorable = ~batch.raw_rewards.isnan().to(device)
+        groups = batch.groups.to(device)
+        n_scorable = torch.zeros(len(scorable), device=device).index_add(
+            0, groups, scorable.float()
+        )
+        # GRPO's baseline includes the completion itself, which scales its advantages by (n - 1) /
+        # n; the KL must be scaled alike. Unscorable rows move nothing, hence 0.
+        scale = (1 - 1 / n_scorable[groups].clamp(min=1)) * scorable
+        output["mara_group"], output["mara_kl_scale"] = groups[mine], scale[mine]
+        return output
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        # The copy keeps buffered inputs intact, which TRL reads again when num_iterations > 1.
+        self._loss_inputs = {**inputs, "advantages": inputs["advantages"].clone()}
+        beta, self.beta = self.beta, 0.0  # switches TRL's token-local KL off, in the loss only
+        try:
+            return super()._compute_loss(model, self._loss_inputs)
+        finally:
+            self.beta, self._loss_inputs = beta, None
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        out = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if (
+            self._loss_inputs is not None
+        ):  # called from the loss: log p is known now, before advantages are used
+            self._subtract_kl(self._loss_inputs, out[0].detach())
+        return out
+
+    def _subtract_kl(self, inputs: dict[str, Any], log_probs: torch.Tensor) -> None:
+        """Subtract `beta * scale * (K - baseline)` from the advantages, in place."""
+        mask = inputs["completion_mask"]
+        kl = ((log_probs - inputs["ref_per_token_logps"]) * mask).sum(1)
+        rows = gather(
+            torch.stack([kl, inputs["mara_group"].to(kl.dtype), inputs["mara_kl_scale"]], dim=1)
+        )
+        start = self.accelerator.process_index * len(kl)
+        centred = _centred(rows[:, 0], rows[:, 1].long(), rows[:, 2] > 0)[start : start + len(kl)]
+        inputs["advantages"].sub_(self.args.beta * inputs["mara_kl_scale"] * centred)
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["mara/kl"].append(rows[:, 0].mean().item())
+
+
+def _centred(kl: torch.Tensor, groups: torch.Tensor, scorable: torch.Tensor) -> torch.Tensor:
+    """Subtract from `kl` a baseline that leaves the row itself out: the gradient stays unbiased.
+
+    The baseline is the mean over the row's siblings in this micro-batch; a row without siblings
+    here (its group was dealt to other micro-batches) is compared with all other rows instead, and a
+    single row with 0.
+    """
+    kl = kl.masked_fill(~scorable, torch.nan)
+    n_here = torch.bincount(groups, weights=scorable.double())[groups]
+    if scorable.sum() < 2:
+        return kl.nan_to_num(0.0)
+    return torch.where(n_here > 1, leave_one_out(kl, groups=groups), leave_one_out(kl))

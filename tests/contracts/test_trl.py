@@ -1,0 +1,83 @@
+"""The parts of TRL and transformers that we lean on: a failure here means that they moved."""
+
+import inspect
+
+import pytest
+
+trl = pytest.importorskip("trl")
+
+TRAINERS = (trl.GRPOTrainer, trl.RLOOTrainer)
+PINNED = {
+    "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    "_get_per_token_logps_and_entropies": [
+        "self",
+        "model",
+        "input_ids",
+        "attention_mask",
+        "logits_to_keep",
+    ],
+    "_compute_loss": ["self", "model", "inputs"],
+    "_generate_and_score_completions": ["self", "inputs"],
+}
+READ = (
+    "beta",
+    "eos_token_ids",
+    "num_generations",
+    "num_generations_eval",
+    "ref_model",
+    "reward_func_names",
+    "reward_funcs",
+    "reward_processing_classes",
+    "reward_weights",
+    "temperature",
+    "_metrics",
+    "_tokenizer",
+)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("name", PINNED)
+def test_signature_that_we_override(trainer, name):
+    parameters = list(inspect.signature(getattr(trainer, name)).parameters)
+    assert parameters[: len(PINNED[name])] == PINNED[name]
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("name", READ)
+def test_attribute_that_we_read(trainer, name):
+    assert f"self.{name} = " in inspect.getsource(trainer)  # `accelerator` is transformers' own
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_the_reference_is_scored_before_the_rewards(trainer):
+    source = inspect.getsource(trainer._generate_and_score_completions)
+    assert source.index("self.ref_model,") < source.index("self._calculate_rewards(")
+
+
+def test_grpo_reads_advantages_after_the_log_probabilities():
+    source = inspect.getsource(trl.GRPOTrainer._compute_loss)
+    assert source.index("_get_per_token_logps_and_entropies(") < source.index("coef_1 * advantages")
+
+
+def test_grpo_keeps_its_kl_term_behind_beta():
+    """We switch TRL's own KL off by setting beta to 0 in the loss: its use must ask beta first."""
+    source = inspect.getsource(trl.GRPOTrainer._compute_loss)
+    assert source.count("self.beta * per_token_kl") == 1
+    guard = source.rindex("if self.beta != 0.0:", 0, source.index("self.beta * per_token_kl"))
+    assert source[guard : source.index("self.beta * per_token_kl")].count("\n") == 1
+
+
+def test_both_configs_have_the_settings_that_we_refuse():
+    shared = (
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "generation_kwargs",
+        "sync_ref_model",
+    )
+    for config in (trl.GRPOConfig, trl.RLOOConfig):
+        assert set(shared) | {"mask_truncated_completions"} <= set(config.__dataclass_fields__)
+    grpo = {"scale_rewards", "loss_type", "multi_objective_aggregation", "entropy_coef"}
+    assert grpo <= set(trl.GRPOConfig.__dataclass_fields__)
+    assert {"reward_clip_range", "normalize_advantages"} <= set(trl.RLOOConfig.__dataclass_fields__)

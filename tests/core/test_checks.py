@@ -1,0 +1,83 @@
+"""Structural checks of arguments. Their use in each public function is tested with the function."""
+
+import numpy as np
+import pytest
+
+from polymode import core
+from polymode.core import checks
+from polymode.errors import ArgumentError, ShapeError
+
+
+def test_no_problem_no_error():
+    checks.require()
+    checks.require([], iter(()))
+
+
+def test_other_problems_outweigh_shapes():
+    bad_shapes = {"a": np.zeros(1), "b": np.zeros(2)}
+    with pytest.raises(ShapeError):
+        checks.require(checks.columns(**bad_shapes))
+    with pytest.raises(ArgumentError) as caught:
+        checks.require(checks.columns(**bad_shapes), checks.positive(beta=0))
+    assert not isinstance(caught.value, ShapeError)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("treshold", "; did you mean 'threshold'?"),
+        ("Beta", "; did you mean 'beta'?"),
+        ("learning_rate", ""),
+        (None, ""),
+    ],
+)
+def test_did_you_mean(given, hint):
+    assert checks.did_you_mean(given, ["threshold", "beta"]) == hint
+
+
+def test_options_are_all_named():
+    (problem,) = checks.known("color", "grren", ["red", "green"])
+    assert problem == "color must be 'red' or 'green', got 'grren'; did you mean 'green'?"
+    assert not list(checks.known("color", "red", ["red", "green"]))
+
+
+@pytest.mark.parametrize("value", [1, 1e-300, np.float32(2.0), np.int64(3)])
+def test_positive_numbers_of_every_kind(value):
+    assert not list(checks.positive(beta=value))
+
+
+def test_arrays_of_a_library_that_is_not_served():
+    class Foreign:
+        """An array of a library that follows the standard, but that the core does not know."""
+
+        __module__ = "cupy"
+        dtype, shape = np.dtype("float64"), (2,)
+
+        def __array_namespace__(self):
+            return np
+
+    (problem,) = checks.real_arrays(rewards=Foreign())
+    assert problem == "rewards must be a NumPy, torch or JAX array, got Foreign"
+
+
+@pytest.mark.parametrize("function", [core.optimal_policy, core.optimal_value, core.log_ratios])
+def test_targets_never_look_at_values(function):
+    # Tensors of the device "meta" have no values: whatever needs one fails. On an accelerator it
+    # would wait for the device instead.
+    torch = pytest.importorskip("torch")
+    rewards, log_q = torch.zeros(2, 3, device="meta"), torch.zeros(2, 3, device="meta")
+    assert function(rewards, log_q, beta=0.1).device == rewards.device
+
+
+def test_anchoring_and_advantages_never_look_at_values():
+    torch = pytest.importorskip("torch")
+    rewards, log_q = torch.zeros(2, 3, device="meta"), torch.zeros(2, 3, device="meta")
+    thresholds = torch.zeros(2, 1, device="meta")
+    for result in (
+        core.anchor(rewards, log_q, threshold=0.5),
+        core.augment(rewards, log_q, beta=0.1, threshold=thresholds),
+    ):
+        for name in ("rewards", "ref_log_probs", "good", "anchor"):
+            assert getattr(result, name).device == rewards.device
+    assert core.leave_one_out(rewards).device == rewards.device

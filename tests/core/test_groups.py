@@ -1,0 +1,143 @@
+"""Ragged groups of samples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from polymode.core.groups import Groups
+from tests.libraries import each_library
+from tests.strategies import integer_labels, shapes
+
+REDUCTIONS = {
+    "sum": np.sum,
+    "max": np.max,
+    "logsumexp": np.logaddexp.reduce,
+}
+
+
+@st.composite
+def grouped(draw):
+    """Values with -inf here and there, and integer labels of their last axis."""
+    shape = draw(shapes())
+    values = draw(hnp.arrays(np.float64, shape, elements=st.floats(-50, 50) | st.just(-np.inf)))
+    return values, draw(integer_labels(shape[-1]))
+
+
+@each_library
+@pytest.mark.parametrize("name", REDUCTIONS)
+@given(case=grouped())
+def test_reductions_are_those_of_a_loop_over_groups(to, name, case):
+    values, labels = case
+    groups = Groups.of(labels, like=to(values))
+    actual = np.asarray(getattr(groups, name)(to(values)))
+    assert actual.shape == (*values.shape[:-1], np.unique(labels).size)
+    for g, label in enumerate(np.unique(labels)):  # in ascending order
+        expected = REDUCTIONS[name](values[..., labels == label], axis=-1)
+        np.testing.assert_allclose(actual[..., g], expected, rtol=1e-12, atol=1e-12)
+
+
+@each_library
+@given(case=grouped())
+def test_argmax_is_the_position_of_the_first_maximum(to, case):
+    values, labels = case
+    values = np.round(values, -1)  # ties
+    positions = np.asarray(Groups.of(labels, like=to(values)).argmax(to(values)))
+    for g, label in enumerate(np.unique(labels)):
+        own = np.flatnonzero(labels == label)
+        expected = own[np.argmax(values[..., own], axis=-1)]
+        np.testing.assert_array_equal(positions[..., g], expected)
+
+
+@each_library
+@given(case=grouped())
+def test_count_and_expand(to, case):
+    values, labels = case
+    groups = Groups.of(to(labels), like=to(values))
+    counts = np.asarray(groups.expand(groups.count(to(values > 0))))
+    for i, label in enumerate(labels):
+        expected = np.sum(values[..., labels == label] > 0, axis=-1)
+        np.testing.assert_array_equal(counts[..., i], expected)
+
+
+@each_library
+@given(case=grouped(), data=st.data())
+def test_split_groups_by_pairs_of_labels(to, case, data):
+    values, outer = case
+    inner = data.draw(integer_labels(outer.size))
+    groups = Groups.of(to(outer), like=to(values)).split([f"key {label}" for label in inner])
+    index = np.asarray(groups.index)
+    same = (outer[:, None] == outer) & (inner[:, None] == inner)
+    np.testing.assert_array_equal(index[:, None] == index, same)
+    assert groups.n_groups == len(set(zip(outer, inner, strict=True)))
+
+
+@each_library
+def test_no_labels_are_one_group(to):
+    values = to(np.array([[1.0, 2.0], [4.0, 8.0]]))
+    groups = Groups.of(None, like=values)
+    assert groups.n_groups == 1
+    np.testing.assert_array_equal(np.asarray(groups.sum(values)), [[3.0], [12.0]])
+    np.testing.assert_array_equal(
+        np.asarray(groups.expand(groups.max(values))), [[2.0, 2.0], [8.0, 8.0]]
+    )
+
+
+@each_library
+@pytest.mark.parametrize("keys", [[0, 0, 0], [0, 0, 1]], ids=["one group", "two groups"])
+def test_nan_stays_in_its_group_and_row(to, keys):
+    values = to(np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]]))
+    groups = Groups.of(keys, like=values)
+    for name in REDUCTIONS:
+        missing = np.isnan(np.asarray(getattr(groups, name)(values)))
+        expected = np.zeros((2, groups.n_groups), dtype=bool)
+        expected[0, 0] = True
+        np.testing.assert_array_equal(missing, expected)
+
+
+@each_library
+def test_logsumexp_has_no_overflow_and_no_warnings(to):
+    values = to(np.array([1e6, 1e6, -np.inf, -np.inf, -1e6, -np.inf]))
+    out = np.asarray(Groups.of([0, 0, 1, 1, 2, 2], like=values).logsumexp(values))
+    np.testing.assert_allclose(out, [1e6 + np.log(2), -np.inf, -1e6], rtol=1e-12)
+
+
+@each_library
+def test_integers_stay_integers(to):
+    values = to(np.array([5, -3, -2]))
+    groups = Groups.of([0, 1, 1], like=values)
+    np.testing.assert_array_equal(np.asarray(groups.max(values)), [5, -2])
+    np.testing.assert_array_equal(np.asarray(groups.sum(values)), [5, -5])
+    assert groups.sum(values).dtype == groups.max(values).dtype == values.dtype
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [3, 1, 3],
+        (3, 1, 3),
+        np.array([3, 1, 3], np.uint8),
+        ["c", "a", "c"],
+        np.array(["c", "a", "c"]),
+    ],
+    ids=["list", "tuple", "uint8", "strings", "NumPy strings"],
+)
+@each_library
+def test_kinds_of_keys(to, keys):
+    groups = Groups.of(keys, like=to(np.zeros(3)))
+    index = np.asarray(groups.index)
+    assert groups.n_groups == 2
+    assert index[0] == index[2] != index[1]
+
+
+def test_gradients_are_right():
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([[0.3, -1.0, 2.0, 0.7]], dtype=torch.float64, requires_grad=True)
+    for keys in (None, [1, 0, 1, 1]):
+        groups = Groups.of(keys, like=values)
+        for name in REDUCTIONS:
+            assert torch.autograd.gradcheck(getattr(groups, name), values)
+    silent = torch.tensor([0.3, -torch.inf, -torch.inf], requires_grad=True)
+    Groups.of([0, 0, 1], like=silent).logsumexp(silent)[0].backward()
+    torch.testing.assert_close(silent.grad, torch.tensor([1.0, 0.0, 0.0]))

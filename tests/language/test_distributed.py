@@ -1,0 +1,50 @@
+"""One process and two give the same anchored rewards, with a prompt group across the ranks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def launch(n_processes, *arguments):
+    """Run the worker under `accelerate launch` (gloo on the CPU), or alone."""
+    command = [sys.executable]
+    if n_processes > 1:
+        # Under this name the launcher starts torchrun; on the CPU its processes use gloo.
+        command += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+        command += ["--num_processes", str(n_processes), "--mixed_precision", "no"]
+        command += ["--main_process_port", "0", "--dynamo_backend", "no"]
+    command += [str(WORKER), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment["ACCELERATE_USE_CPU"] = "true"
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+@pytest.mark.parametrize("kind", ["rloo", "grpo"])
+def test_two_processes_equal_one(kind, adapter, tiny_model, tmp_path):
+    # 3 groups of 6 on 2 ranks of 9 rows: the middle group straddles them.
+    for n_processes in (1, 2):
+        launch(n_processes, tiny_model, tmp_path, kind, adapter)
+    # Each file is named after the number of processes that the worker itself has seen.
+    one, two = (
+        torch.load(tmp_path / f"{kind}-{adapter}-{n}.pt", weights_only=True) for n in (1, 2)
+    )
+    assert one["modes"] == two["modes"]
+    for name in ("raw_rewards", "good", "anchor"):
+        assert torch.equal(one[name], two[name]), name
+    # The second step follows an update, whose gradient was summed in another order.
+    for name in ("rewards", "ref_log_probs"):
+        torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-5)
+    for name, weight in one["weights"].items():
+        torch.testing.assert_close(weight, two["weights"][name], rtol=1e-3, atol=1e-4, msg=name)
+    for row, other in zip(one["log"], two["log"], strict=True):
+        for key in ("reward", "mara/bonus_mean", "mara/bonus_max", "mara/modes_per_group"):
+            assert other[key] == pytest.approx(row[key], rel=1e-4), key

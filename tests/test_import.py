@@ -1,0 +1,63 @@
+"""The package itself: light to import, explicit in its names."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import polymode
+
+HEAVY = ("jax", "matplotlib", "numpy", "rich", "scipy", "torch", "transformers", "trl", "typer")
+
+
+def run(code):
+    """Run code in a fresh interpreter and return what it prints."""
+    command = (sys.executable, "-c", code)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def seconds(code):
+    """Fastest of five fresh interpreters: the least disturbed by what else the machine does."""
+
+    def once():
+        start = time.perf_counter()
+        run(code)
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(5))
+
+
+def test_import_loads_nothing_heavy():
+    loaded = run(f"import sys, polymode; print([m for m in {HEAVY} if m in sys.modules])")
+    assert loaded == "[]"
+
+
+def test_the_core_loads_no_framework():
+    code = "import sys, polymode; polymode.anchor; polymode.optimal_policy; import polymode.metrics"
+    heavy = tuple(name for name in HEAVY if name != "numpy")
+    assert run(f"{code}; print([m for m in {heavy} if m in sys.modules])") == "[]"
+
+
+def test_import_takes_less_than_0_3_seconds():
+    assert seconds("import polymode") - seconds("pass") < 0.3
+
+
+@pytest.mark.parametrize("name", sorted(set(polymode.__all__) - {"__version__"}))
+def test_public_names_are_there(name):
+    assert getattr(polymode, name).__name__ == name
+    assert name in dir(polymode)
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="module 'polymode' has no attribute 'anker'"):
+        _ = polymode.anker
+
+
+def test_version_is_that_of_the_installed_package():
+    metadata = pytest.importorskip("importlib.metadata")
+    try:
+        expected = metadata.version("polymode")
+    except metadata.PackageNotFoundError:
+        pytest.skip("polymode runs from its sources, without metadata")
+    assert polymode.__version__ == expected
