@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SRC := src tests tools
+SRC := src tests tools benchmarks
 # At most four processes: each loads torch.
 PYTEST_FLAGS ?= -n auto --maxprocesses 4
 

@@ -31,7 +31,6 @@ READ = (
     "reward_weights",
     "temperature",
     "_metrics",
-    "_tokenizer",
 )
 
 

@@ -45,6 +45,6 @@ def main() -> None:
     """Run the command line: an error of ours is one line on stderr and exit code 2."""
     try:
         app()
-    except PolymodeError as error:
+    except (PolymodeError, OSError) as error:  # OSError: a full disk, a directory of somebody else
         typer.echo(f"polymode: {' '.join(str(error).split())}", err=True)
         sys.exit(2)

@@ -224,9 +224,9 @@ def _result_table(result: Mapping[str, Any]) -> Table:
     rows: list[tuple[str, str, str]] = [
         ("expected reward", "expected_reward", ".3f"),
         ("frac valid", "frac_valid", ".3f"),
-        ("entropy over answers, nats", "entropy", ".3f"),
-        ("… as a share of the maximum", "frac_of_max_entropy", ".3f"),
-        ("effective number of answers", "effective_answers", ".2f"),
+        ("entropy, nats", "entropy", ".3f"),
+        ("entropy / maximum", "frac_of_max_entropy", ".3f"),
+        ("effective answers", "effective_answers", ".2f"),
     ]
     for label, key, form in rows:
         table.add_row(label, *(format(d[key], form) for _, d, _ in columns))
@@ -237,7 +237,8 @@ def _result_table(result: Mapping[str, Any]) -> Table:
             *(format(d["probabilities"][answer], ".3f") for _, d, _ in columns),
         )
     table.add_section()
-    table.add_row("total variation to the promise", *(distance for *_, distance in columns))
+    table.caption = "entropy: over answers; total variation: measured against promised"
+    table.add_row("total variation", *(distance for *_, distance in columns))
     return table
 
 

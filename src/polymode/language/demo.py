@@ -21,7 +21,6 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 from trl import RLOOConfig, RLOOTrainer
 
 from polymode.errors import ConfigError, InputError
@@ -247,8 +246,8 @@ def _train(
     trainer = _make_trainer(method, settings, path, tokenizer, out / method)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Watch(trainer, tokenizer, settings, method, reporter))
-    checkpoint = get_last_checkpoint(str(out / method)) if (out / method).is_dir() else None
-    trainer.train(resume_from_checkpoint=checkpoint)
+    checkpoint = _last_complete_checkpoint(out / method)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / method / "model"))
     model, task = trainer.model.float().eval(), find_task(settings.task)
     exact = score_phrasings(model, tokenizer, task).answers()
@@ -262,9 +261,24 @@ def _train(
         "measured": {"exact": exact.to_dict(), "sampled": sampled.to_dict()},
         "history": history,
         "seconds": time.perf_counter() - started,
-        "resumed_from": checkpoint and Path(checkpoint).name,
+        "resumed_from": checkpoint and checkpoint.name,
         "frac_of_step_in_hook": _frac_in_hook(history) if method == "anchored" else None,
     }
+
+
+def _last_complete_checkpoint(run: Path) -> Path | None:
+    """Find the newest checkpoint that was written to the end; its state file comes last."""
+    for path in sorted(run.glob("checkpoint-*"), key=_step_of, reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue  # the run was killed while it wrote this one
+        return path
+    return None
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def _make_trainer(

@@ -9,11 +9,12 @@ Two of TRL's methods are overridden, `_get_per_token_logps_and_entropies` and `_
 what we lean on is pinned in `tests/contracts/test_trl.py`.
 """
 
+import contextlib
 import hashlib
 import inspect
 import math
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,17 +65,16 @@ class AnchoringMixin:
     accelerator: Any
     args: Any
     beta: float
-    eos_token_ids: list[int]
     model: Any
     num_generations: int
     num_generations_eval: int
+    processing_class: Any
     ref_model: Any
     reward_func_names: list[str]
     reward_funcs: list[Any]
     reward_processing_classes: list[Any]
     reward_weights: torch.Tensor
     _metrics: dict[str, dict[str, list[float]]]
-    _tokenizer: Any
 
     def __init__(self, *args: Any, mode_fn: ModeFunction | None = None, **kwargs: Any) -> None:
         """Take the host's arguments and `mode_fn`; without it every completion is its own mode."""
@@ -86,6 +86,7 @@ class AnchoringMixin:
         host.__init__(*args, **kwargs)
         self.mode_fn = mode_fn
         self.last_batch: AnchoredBatch | None = None
+        self._seconds = 0.0
         self._ref_log_probs: torch.Tensor | None = None
         self.reward_funcs.append(_empty_column)
         self.reward_func_names.append(COLUMN)
@@ -106,11 +107,12 @@ class AnchoringMixin:
             model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
         )
         if not torch.is_grad_enabled() and self._is_reference(model):
-            mask = attention_mask[:, -logits_to_keep:]
-            per_sequence = (out[0].detach().double() * mask).sum(1)
-            # A row whose mask TRL emptied (mask_truncated_completions) was not scored at all: not
-            # "certain" but unknown.
-            self._ref_log_probs = per_sequence.masked_fill(~mask.any(1), -math.inf)
+            with self._timed():
+                mask = attention_mask[:, -logits_to_keep:]
+                per_sequence = (out[0].detach() * mask).sum(1)
+                # A row whose mask TRL emptied (mask_truncated_completions) was not scored at all:
+                # not "certain" but unknown.
+                self._ref_log_probs = per_sequence.masked_fill(~mask.any(1), -math.inf)
         return out
 
     def _is_reference(self, model: Any) -> bool:
@@ -122,8 +124,10 @@ class AnchoringMixin:
             return False
         from peft.tuners.tuners_utils import BaseTunerLayer
 
-        layer = next(m for m in policy.modules() if isinstance(m, BaseTunerLayer))
-        return bool(layer.disable_adapters) or "ref" in policy.active_adapters
+        layer = next((m for m in policy.modules() if isinstance(m, BaseTunerLayer)), None)
+        return (
+            layer is not None and bool(layer.disable_adapters)
+        ) or "ref" in policy.active_adapters
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]
@@ -136,14 +140,16 @@ class AnchoringMixin:
                 type(self).__name__,
                 ["TRL did not score the reference before the rewards: unknown release"],
             )
-        started = time.perf_counter()
-        rows = self._describe(ref_log_probs, prompts, completions, completion_ids_list)
-        raw = _weighted_sum(per_function[:, :-1], self.reward_weights[:-1].to(per_function.device))
-        batch = self._anchor(raw, gather_object(rows))
-        # Unscorable rows stay NaN, which TRL leaves out of baselines and updates.
-        per_function[:, -1] = batch.rewards - batch.raw_rewards
-        self._log_anchoring(batch, time.perf_counter() - started)
-        self.last_batch = batch
+        with self._timed():
+            rows = self._describe(ref_log_probs, prompts, completions, completion_ids_list)
+            weights = self.reward_weights[:-1].to(per_function.device)
+            raw = _weighted_sum(per_function[:, :-1], weights)
+            self.last_batch = self._anchor(raw, gather_object(rows))
+            # Unscorable rows stay NaN, which TRL leaves out of baselines and updates.
+            per_function[:, -1] = self.last_batch.rewards - raw
+            self._log_anchoring(self.last_batch)
+        self._metrics[self._mode()]["mara/hook_seconds"].append(self._seconds)
+        self._seconds = 0.0
         return per_function
 
     def _describe(
@@ -154,22 +160,40 @@ class AnchoringMixin:
         ids: Sequence[Sequence[int]],
     ) -> list[tuple[float, str, str | None]]:
         """Log q (-inf: not eligible), output key and mode key of each local completion."""
-        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        ends = self._end_ids()
         rows: list[tuple[float, str, str | None]] = []
         for log_q, prompt, completion, tokens in zip(
             ref_log_probs.tolist(), prompts, completions, ids, strict=True
         ):
             output = _key(tuple(tokens))
             mode = output if self.mode_fn is None else _mode_key(self.mode_fn(prompt, completion))
-            finished = self.args.anchor_truncated or tokens[-1] in ends
+            finished = self.args.anchor_truncated or (tokens and tokens[-1] in ends)
             rows.append((log_q if finished and mode is not None else -math.inf, output, mode))
         return rows
+
+    def _end_ids(self) -> set[int]:
+        """Tokens that end a completion; early releases of TRL know only the tokenizer's own."""
+        tokenizer = getattr(self.processing_class, "tokenizer", self.processing_class)
+        known = getattr(self, "eos_token_ids", [tokenizer.eos_token_id])
+        return {*known, tokenizer.pad_token_id}
+
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"
+
+    @contextlib.contextmanager
+    def _timed(self) -> Generator[None]:
+        """Add the time of the block to what is logged as `mara/hook_seconds`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += time.perf_counter() - started
 
     def _anchor(
         self, raw: torch.Tensor, rows: list[tuple[float, str, str | None]]
     ) -> AnchoredBatch:
         log_q = torch.tensor([row[0] for row in rows], dtype=torch.float64)
-        train = self.model.training
+        train = self._mode() == "train"
         size = self.num_generations if train else self.num_generations_eval
         groups = torch.arange(len(rows)) // size
         modes = None if self.mode_fn is None else [row[2] or "" for row in rows]
@@ -186,8 +210,8 @@ class AnchoringMixin:
         seen = tuple(row[2] for row in rows)
         return AnchoredBatch(raw, rewards, log_q, result.good, result.anchor, groups, seen)
 
-    def _log_anchoring(self, batch: AnchoredBatch, seconds: float) -> None:
-        log = self._metrics["train" if self.model.training else "eval"]
+    def _log_anchoring(self, batch: AnchoredBatch) -> None:
+        log = self._metrics[self._mode()]
         bonus = (batch.rewards - batch.raw_rewards).cpu()[batch.good]
         n_groups = int(batch.groups[-1]) + 1
         anchored = batch.groups[batch.good].unique()
@@ -199,7 +223,6 @@ class AnchoringMixin:
         log["mara/bonus_mean"].append(bonus.mean().item() if len(bonus) else 0.0)
         log["mara/bonus_max"].append(bonus.max().item() if len(bonus) else 0.0)
         log["mara/modes_per_group"].append(len(modes) / n_groups)
-        log["mara/hook_seconds"].append(seconds)
 
 
 def _empty_column(completions: Sequence[Any], **_: Any) -> list[float]:

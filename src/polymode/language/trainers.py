@@ -7,7 +7,6 @@ from accelerate.utils import gather
 from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.core import leave_one_out
-from polymode.language.config import MARAConfig, MARAGRPOConfig
 from polymode.language.hook import AnchoringMixin
 
 _PAPER: dict[str, str] = {
@@ -53,7 +52,6 @@ class MARATrainer(AnchoringMixin, RLOOTrainer):
     _tag_names: ClassVar = ["trl", "rloo", "mara", "polymode"]
     _name = "MARA"
     _paper: ClassVar = _PAPER
-    config_class = MARAConfig
 
 
 class MARAGRPOTrainer(AnchoringMixin, GRPOTrainer):
@@ -77,7 +75,6 @@ class MARAGRPOTrainer(AnchoringMixin, GRPOTrainer):
     _tag_names: ClassVar = ["trl", "grpo", "mara", "polymode"]
     _name = "MARA"
     _paper: ClassVar = _PAPER
-    config_class = MARAGRPOConfig
     _loss_inputs: dict[str, Any] | None = None
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -114,7 +111,8 @@ class MARAGRPOTrainer(AnchoringMixin, GRPOTrainer):
         if (
             self._loss_inputs is not None
         ):  # called from the loss: log p is known now, before advantages are used
-            self._subtract_kl(self._loss_inputs, out[0].detach())
+            with self._timed():
+                self._subtract_kl(self._loss_inputs, out[0].detach())
         return out
 
     def _subtract_kl(self, inputs: dict[str, Any], log_probs: torch.Tensor) -> None:
@@ -127,8 +125,7 @@ class MARAGRPOTrainer(AnchoringMixin, GRPOTrainer):
         start = self.accelerator.process_index * len(kl)
         centred = _centred(rows[:, 0], rows[:, 1].long(), rows[:, 2] > 0)[start : start + len(kl)]
         inputs["advantages"].sub_(self.args.beta * inputs["mara_kl_scale"] * centred)
-        mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["mara/kl"].append(rows[:, 0].mean().item())
+        self._metrics[self._mode()]["mara/kl"].append(rows[:, 0].mean().item())
 
 
 def _centred(kl: torch.Tensor, groups: torch.Tensor, scorable: torch.Tensor) -> torch.Tensor:

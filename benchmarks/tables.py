@@ -1,0 +1,102 @@
+"""Write the tables of README and docs from kept results: `python benchmarks/tables.py [--check]`.
+
+A table stands between `<!-- table NAME … -->` and `<!-- end -->`, where each NAME is a results file
+without `.json`. Nobody types its numbers; `--check` fails when a page and its files disagree.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BLOCK = re.compile(r"(<!-- table ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Rewrite every page, or say which ones are out of date."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if outdated")
+    options = parser.parse_args()
+    outdated = [
+        page for page in pages() if render(page.read_text("utf-8")) != page.read_text("utf-8")
+    ]
+    for page in outdated:
+        if options.check:
+            print(f"{page.relative_to(ROOT)}: run `python benchmarks/tables.py`", file=sys.stderr)
+        else:
+            page.write_text(render(page.read_text("utf-8")), "utf-8")
+            print(f"wrote {page.relative_to(ROOT)}")
+    return 1 if options.check and outdated else 0
+
+
+def pages() -> list[Path]:
+    """README and every page of docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def render(text: str) -> str:
+    """Return the page with every table made anew."""
+    return BLOCK.sub(lambda m: f"{m[1]}{table(m[2].split())}\n{m[3]}", text)
+
+
+def table(names: Sequence[str]) -> str:
+    """Return the Markdown table of one or more results files of a kind."""
+    results = [load(name) for name in names]
+    return "\n".join(KINDS[results[0]["script"]](results))
+
+
+def load(name: str) -> dict[str, Any]:
+    """Read one results file, wherever it lies."""
+    (path,) = HERE.glob(f"*/results/{name}.json")
+    return json.loads(path.read_text("utf-8"))
+
+
+def demo_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per seed, or per task: what was promised and what came."""
+    lines = [
+        "| task, seed | | frac valid | entropy / maximum | effective answers | TV to promise |",
+        "|---|---|---|---|---|---|",
+    ]
+    for result in (r for file in files for r in file["results"]):
+        label = f"{result['settings']['task']}, {result['settings']['seed']}"
+        rows = [("base", result["base"]["exact"], None)]
+        for name, run in result["runs"].items():
+            rows.append((f"{name}, promised", run["promised"], None))
+            distance = run["total_variation_to_promise"]
+            rows.append((f"**{name}, measured**", run["measured"]["exact"], distance))
+        for number, (name, d, distance) in enumerate(rows):
+            tv = "" if distance is None else f"{distance:.3f}"
+            lines.append(
+                f"| {label if number == 0 else ''} | {name} | {d['frac_valid']:.3f} | "
+                f"{d['frac_of_max_entropy']:.3f} | {d['effective_answers']:.2f} | {tv} |"
+            )
+    return lines
+
+
+def shared_prompt_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ratios of step times, side by side in one process."""
+    lines = [
+        "| part of a step | row by row, median s | shared, median s | ratio, median [min, max] |",
+        "|---|---|---|---|",
+    ]
+    for row in files[0]["rows"]:
+        low, middle, high = (row["ratio"][key] for key in ("min", "median", "max"))
+        lines.append(
+            f"| {row['part']} | {row['row_by_row']:.2f} | {row['shared']:.2f} | "
+            f"{middle:.1f} [{low:.1f}, {high:.1f}] |"
+        )
+    return lines
+
+
+KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
+    "benchmarks/science/demo.py": demo_rows,
+    "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The configs are TRL's: YAML, command lines and JSON keep working, and say what they mean."""
+
+import pytest
+from trl import GRPOConfig, RLOOConfig, TrlParser
+
+from polymode.language import MARAConfig, MARAGRPOConfig
+
+OURS = {MARAConfig: RLOOConfig, MARAGRPOConfig: GRPOConfig}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OURS.items())
+def test_every_option_of_trl_is_there(ours, theirs):
+    assert issubclass(ours, theirs)
+    added = set(ours.__dataclass_fields__) - set(theirs.__dataclass_fields__)
+    assert added == {"threshold", "anchor_truncated"}
+
+
+@pytest.mark.parametrize("config", OURS)
+def test_own_fields_explain_themselves(config):
+    for name in ("threshold", "anchor_truncated"):
+        assert len(config.__dataclass_fields__[name].metadata["help"]) > 40
+
+
+@pytest.mark.parametrize("config", OURS)
+def test_yaml_and_command_line(config, tmp_path):
+    page = tmp_path / "run.yaml"
+    page.write_text(
+        f"output_dir: {tmp_path}\nthreshold: 0.8\nbeta: 0.1\nuse_cpu: true\nbf16: false\n"
+        "num_generations: 4\n"
+    )
+    (args,) = TrlParser((config,)).parse_args_and_config(
+        ["--config", str(page), "--anchor_truncated", "true"]
+    )
+    assert (args.threshold, args.beta, args.num_generations) == (0.8, 0.1, 4)
+    assert args.anchor_truncated is True
+
+
+def test_defaults_that_differ_from_trl(tmp_path):
+    common = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False}
+    rloo, grpo = MARAConfig(**common), MARAGRPOConfig(**common)
+    assert (rloo.threshold, rloo.anchor_truncated, rloo.num_generations) == (None, False, 8)
+    assert (grpo.beta, grpo.scale_rewards, grpo.loss_type) == (0.05, "none", "dr_grpo")
