@@ -62,9 +62,11 @@ class DemoSettings:
     """Anchor answers ("modes") or single completions ("strings")."""
     group_size: int = 64
     """Completions of the prompt per step."""
-    learning_rate: float = 5e-4
-    """Peak learning rate of AdamW; decays by a cosine, since a constant rate lets rare answers slip
-    away again."""
+    learning_rate: float = 2.5e-4
+    """Peak learning rate of AdamW. It decays by a cosine: at a constant one, rare answers slip away."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up. Without it Adam's first steps are so large that a run can end on one
+    answer, from which no sample leads back."""
     lora_rank: int = 16
     """Rank of the adapter on all linear layers."""
     n_samples: int = 512
@@ -293,6 +295,7 @@ def _make_trainer(
         "max_completion_length": max_completion_tokens(tokenizer, task),
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "cosine",
+        "warmup_steps": settings.warmup_steps,
         "beta": settings.beta,
         "seed": settings.seed,
         "save_steps": settings.save_every,
