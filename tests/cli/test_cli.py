@@ -50,24 +50,21 @@ def one_line_error(done, *texts):
 
 
 def test_all_bad_options_in_one_line(tmp_path):
-    pytest.importorskip("trl")
     done = polymode("demo", "--task", "dice", "--steps", "0", "--beta", "-1", cwd=tmp_path)
     one_line_error(done, "task must be one of die", "steps must be >= 1", "beta must be")
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_resume(tmp_path):
-    pytest.importorskip("trl")
     one_line_error(polymode("demo", "--resume", cwd=tmp_path), "nothing to resume", "--out")
     done = polymode("demo", "--resume", "--out", "no-such-run", cwd=tmp_path)
     one_line_error(done, "nothing to resume in no-such-run")
 
 
 def test_a_run_with_other_settings_is_not_resumed(tmp_path):
-    pytest.importorskip("trl")
     from dataclasses import asdict
 
-    from polymode.language.demo import DemoSettings
+    from polymode.language.demo_run import DemoSettings
 
     run = tmp_path / "run"
     run.mkdir()
@@ -78,7 +75,6 @@ def test_a_run_with_other_settings_is_not_resumed(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "[]", '{"steps": "many"}', "\x00"])
 def test_damaged_settings_are_reported(content, tmp_path):
-    pytest.importorskip("trl")
     run = tmp_path / "run"
     run.mkdir()
     (run / "settings.json").write_text(content)

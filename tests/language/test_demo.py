@@ -11,7 +11,8 @@ import time
 import pytest
 
 from polymode.errors import ConfigError, InputError
-from polymode.language.demo import DemoSettings, _last_complete_checkpoint, run_demo
+from polymode.language.demo import _last_complete_checkpoint, run_demo
+from polymode.language.demo_run import DemoSettings
 
 COMMAND = [sys.executable, "-c", "from polymode.cli import main; main()", "demo"]
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

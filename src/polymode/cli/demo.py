@@ -1,11 +1,9 @@
 """`polymode demo`: post-train one model twice and compare each run with its promise."""
 
 import contextlib
-import json
 import sys
 import warnings
 from collections.abc import Generator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from polymode.errors import InputError, MissingExtraError, PolymodeError
+from polymode.errors import InputError, MissingExtraError
+from polymode.language.demo_run import DemoSettings, check_run, resumed_settings
 
 if TYPE_CHECKING:
     from polymode.language.answers import AnswerDistribution
-    from polymode.language.demo import DemoSettings, Method
+    from polymode.language.demo import Method
 
 _RUNS = Path("polymode-runs")
 
@@ -62,12 +61,6 @@ def demo(
     ] = False,
 ) -> None:
     """Run the demo in `out`, print its table, write its files."""
-    try:
-        from polymode.language.demo import DemoSettings, run_demo
-        from polymode.plots.demo import save_demo_figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "a package", "all") from error
-
     given: dict[str, Any] = {
         "task": task,
         "steps": steps,
@@ -76,15 +69,21 @@ def demo(
         "level": level,
         "model": model,
     }
-    console = Console()
     if resume:
         out = out or _last_run()
-        explicit = {k: v for k, v in given.items() if _was_said(ctx, k)}
-        settings = _resumed_settings(out, explicit, DemoSettings)
+        settings = resumed_settings(out, {k: v for k, v in given.items() if _was_said(ctx, k)})
     else:
         settings = DemoSettings(**given)
         settings = settings.quick() if quick else settings
         out = out or _new_run(f"demo-{task}-seed{seed}" + ("-quick" if quick else ""))
+    check_run(settings, out, resume=resume)  # `run_demo` does so, too; here it costs no loading
+
+    try:
+        from polymode.language.demo import run_demo
+        from polymode.plots.demo import save_demo_figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "a package", "all") from error
+    console = Console()
     console.print(f"polymode demo: task {settings.task}, run in {out}", style="bold", markup=False)
     with _quiet_hosts(), _Screen(console) as screen:
         try:
@@ -131,23 +130,6 @@ def _last_run() -> Path:
     if not runs:
         raise InputError(f"nothing to resume under {_RUNS}/: name a run with --out")
     return max(runs, key=lambda path: path.stat().st_mtime).parent
-
-
-def _resumed_settings(
-    out: Path, explicit: Mapping[str, Any], kind: type["DemoSettings"]
-) -> "DemoSettings":
-    """The settings that a run was started with, and whatever the user says again."""
-    path = out / "settings.json"
-    if not path.is_file():
-        raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
-    try:
-        kept = json.loads(path.read_text())
-        known = {f.name for f in fields(kind)}
-        return kind(**{**{k: v for k, v in kept.items() if k in known}, **explicit})
-    except PolymodeError:
-        raise
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}): start a new run") from error
 
 
 class _Screen:

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from polymode.core import anchor, optimal_policy
 from polymode.language.shared_prompt import prefilled_generation, score_completions
-from polymode.language.tasks import PickingTask
+from polymode.language.tasks import Level, PickingTask
 from polymode.metrics import entropy, total_variation
-
-Level = Literal["modes", "strings"]
 
 
 @dataclass(frozen=True)

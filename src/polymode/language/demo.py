@@ -7,15 +7,14 @@ told what happens.
 
 import contextlib
 import json
-import math
 import platform
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import torch
 from datasets import Dataset
@@ -23,77 +22,24 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
-from polymode.errors import ConfigError, InputError
+from polymode.errors import InputError
 from polymode.language.answers import (
     AnswerDistribution,
-    Level,
     max_completion_tokens,
     promised_answers,
     sample_answers,
     score_phrasings,
 )
 from polymode.language.config import MARAConfig
-from polymode.language.embedded import EMBEDDED_MODEL, resolve_model
+from polymode.language.demo_run import DemoSettings, check_run, write_json
+from polymode.language.embedded import resolve_model
 from polymode.language.shared_prompt import SharedPrompts
-from polymode.language.tasks import TASKS, find_task
+from polymode.language.tasks import find_task
 from polymode.language.trainers import MARATrainer
 
 Method = Literal["plain", "anchored"]
 METHODS: tuple[Method, Method] = ("plain", "anchored")
 THRESHOLD = 1.0  # picking tasks pay 1 for an accepted answer and 0 for anything else
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoSettings:
-    """Everything that decides the numbers of a demo; saved with them."""
-
-    task: str = "die"
-    """Name of a picking task."""
-    model: str = EMBEDDED_MODEL
-    """Embedded model, local directory or hub id."""
-    steps: int = 60
-    """Optimiser steps of each of the two runs."""
-    seed: int = 0
-    """Seed of sampling and of the LoRA initialisation."""
-    beta: float = 0.2
-    """KL strength in reward units per nat. At .2 an answer's reward of 1 outweighs 5 nats of
-    log-ratio."""
-    level: Level = "modes"
-    """Anchor answers ("modes") or single completions ("strings")."""
-    group_size: int = 64
-    """Completions of the prompt per step."""
-    learning_rate: float = 2.5e-4
-    """Peak learning rate of AdamW. It decays by a cosine: at a constant one, rare answers slip away."""
-    warmup_steps: int = 10
-    """Steps of linear warm-up. Without it Adam's first steps are so large that a run can end on one
-    answer, from which no sample leads back."""
-    lora_rank: int = 16
-    """Rank of the adapter on all linear layers."""
-    n_samples: int = 512
-    """Completions drawn to check the exact measurement."""
-    save_every: int = 10
-    """Steps between checkpoints; at most this many are lost when the run is killed."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot run, all of it at once."""
-        if problems := list(self._problems()):
-            raise ConfigError("demo", problems)
-
-    def _problems(self) -> Iterator[str]:
-        if self.task not in TASKS:
-            yield f"task must be one of {', '.join(TASKS)}, got {self.task!r}"
-        if self.level not in get_args(Level):
-            yield f"level must be one of {', '.join(get_args(Level))}, got {self.level!r}"
-        for name, least in (("steps", 1), ("group_size", 2), ("save_every", 1), ("seed", 0)):
-            if (value := getattr(self, name)) < least:
-                yield f"{name} must be >= {least}, got {value!r}"
-        for name in ("beta", "learning_rate"):
-            if not (math.isfinite(value := getattr(self, name)) and value > 0):
-                yield f"{name} must be a finite number > 0, got {value!r}"
-
-    def quick(self) -> "DemoSettings":
-        """The same demo, too short to converge: every stage runs, no figure means anything."""
-        return replace(self, steps=min(self.steps, 3), group_size=16, n_samples=64, save_every=1)
 
 
 class Reporter(Protocol):
@@ -128,7 +74,7 @@ def run_demo(
     InputError
         If `out` holds a run already and `resume` is off, or holds a run with other settings.
     """
-    _check_run(settings, out, resume=resume)
+    check_run(settings, out, resume=resume)
     task = find_task(settings.task)
     reporter.stage(f"loading {settings.model}")
     path = resolve_model(settings.model)
@@ -172,25 +118,6 @@ def run_demo(
     return result
 
 
-def _check_run(settings: DemoSettings, out: Path, *, resume: bool) -> None:
-    """Refuse a directory that a run would overwrite, or that is not the run to resume."""
-    path = out / "settings.json"
-    if not path.exists():
-        if resume:
-            raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} is in use and holds no demo run: choose another --out")
-        return
-    if not resume:
-        raise InputError(f"{out} holds a run: --resume continues it, another --out starts anew")
-    before, now = json.loads(path.read_text()), asdict(settings)
-    changed = [
-        f"{k} was {before.get(k)!r}, now {v!r}" for k, v in now.items() if before.get(k) != v
-    ]
-    if changed:
-        raise InputError(f"{out} was started with other settings: {'; '.join(changed)}")
-
-
 def _stage(path: Path, compute: Any) -> Any:
     """Read the result of a finished stage, or compute and keep it."""
     if path.exists():
@@ -198,13 +125,6 @@ def _stage(path: Path, compute: Any) -> Any:
     value = compute()
     write_json(path, value)
     return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a killed process leaves the old file or the new one."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    scratch.replace(path)
 
 
 def _load(path: str, dtype: torch.dtype) -> Any:

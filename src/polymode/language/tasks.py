@@ -7,9 +7,12 @@ Everything else (reward, mode key, dataset, exact answer distribution) follows f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from polymode.errors import InputError
+
+Level = Literal["modes", "strings"]
+"""What is anchored: answers, however they are phrased, or single completions."""
 
 
 @dataclass(frozen=True)

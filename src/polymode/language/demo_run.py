@@ -1,0 +1,113 @@
+"""Settings and directory of a demo run. Light: a wrong option is told before torch is loaded."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from polymode.errors import ConfigError, InputError
+from polymode.language.embedded import EMBEDDED_MODEL
+from polymode.language.tasks import TASKS, Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """Everything that decides the numbers of a demo; saved with them."""
+
+    task: str = "die"
+    """Name of a picking task."""
+    model: str = EMBEDDED_MODEL
+    """Embedded model, local directory or hub id."""
+    steps: int = 60
+    """Optimiser steps of each of the two runs."""
+    seed: int = 0
+    """Seed of sampling and of the LoRA initialisation."""
+    beta: float = 0.2
+    """KL strength in reward units per nat. At .2 an answer's reward of 1 outweighs 5 nats of
+    log-ratio."""
+    level: Level = "modes"
+    """Anchor answers ("modes") or single completions ("strings")."""
+    group_size: int = 64
+    """Completions of the prompt per step."""
+    learning_rate: float = 2.5e-4
+    """Peak learning rate of AdamW; decays by a cosine, or rare answers slip away again."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up. Without it Adam's first steps are so large that a run can end on one
+    answer, from which no sample leads back."""
+    lora_rank: int = 16
+    """Rank of the adapter on all linear layers."""
+    n_samples: int = 512
+    """Completions drawn to check the exact measurement."""
+    save_every: int = 10
+    """Steps between checkpoints; at most this many are lost when the run is killed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run, all of it at once."""
+        if problems := list(self._problems()):
+            raise ConfigError("demo", problems)
+
+    def _problems(self) -> Iterator[str]:
+        if self.task not in TASKS:
+            yield f"task must be one of {', '.join(TASKS)}, got {self.task!r}"
+        if self.level not in get_args(Level):
+            yield f"level must be one of {', '.join(get_args(Level))}, got {self.level!r}"
+        for name, least in (
+            ("steps", 1),
+            ("seed", 0),
+            ("group_size", 2),
+            ("save_every", 1),
+            ("warmup_steps", 0),
+        ):
+            if (value := getattr(self, name)) < least:
+                yield f"{name} must be >= {least}, got {value!r}"
+        for name in ("beta", "learning_rate"):
+            if not (math.isfinite(value := getattr(self, name)) and value > 0):
+                yield f"{name} must be a finite number > 0, got {value!r}"
+
+    def quick(self) -> "DemoSettings":
+        """The same demo, too short to converge: every stage runs, no figure means anything."""
+        short = {"group_size": 16, "n_samples": 64, "save_every": 1, "warmup_steps": 0}
+        return replace(self, steps=min(self.steps, 3), **short)
+
+
+def check_run(settings: DemoSettings, out: Path, *, resume: bool) -> None:
+    """Refuse a directory that a run would overwrite, or that is not the run to resume."""
+    path = out / "settings.json"
+    if not path.exists():
+        if resume:
+            raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} is in use and holds no demo run: choose another --out")
+        return
+    if not resume:
+        raise InputError(f"{out} holds a run: --resume continues it, another --out starts anew")
+    before, now = json.loads(path.read_text()), asdict(settings)
+    changed = [
+        f"{k} was {before.get(k)!r}, now {v!r}" for k, v in now.items() if before.get(k) != v
+    ]
+    if changed:
+        raise InputError(f"{out} was started with other settings: {'; '.join(changed)}")
+
+
+def resumed_settings(out: Path, said: Mapping[str, Any]) -> DemoSettings:
+    """Read the settings that a run was started with; `said` are those that the user gave again."""
+    path = out / "settings.json"
+    if not path.is_file():
+        raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+    try:
+        kept = json.loads(path.read_text())
+        known = {field.name for field in fields(DemoSettings)}
+        kept = {name: value for name, value in kept.items() if name in known}
+        DemoSettings(**kept)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged ({error}): start a new run") from error
+    return DemoSettings(**{**kept, **said})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a killed process leaves the old file or the new one."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    scratch.replace(path)
