@@ -59,7 +59,9 @@ def test_figures_of_a_distribution():
 
 
 def test_nothing_valid_has_no_entropy():
-    assert math.isnan(AnswerDistribution({"a": 0.0, "b": 0.0}).entropy)
+    nothing = AnswerDistribution({"a": 0.0, "b": 0.0})
+    assert math.isnan(nothing.entropy)
+    assert nothing.to_dict()["effective_answers"] is None  # JSON knows no NaN
 
 
 @pytest.fixture(scope="module")

@@ -211,7 +211,7 @@ def _result_table(result: Mapping[str, Any]) -> Table:
         ("effective answers", "effective_answers", ".2f"),
     ]
     for label, key, form in rows:
-        table.add_row(label, *(format(d[key], form) for _, d, _ in columns))
+        table.add_row(label, *(_number(d[key], form) for _, d, _ in columns))
     table.add_section()
     for answer in result["base"]["exact"]["probabilities"]:
         table.add_row(
@@ -224,13 +224,22 @@ def _result_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
+def _number(value: float | None, form: str) -> str:
+    """Format a number; a dash where there is none (no valid answer, hence no entropy)."""
+    return "-" if value is None else format(value, form)
+
+
 def _verdict(result: Mapping[str, Any]) -> str:
     """One sentence: how far each run is from its promise."""
     parts: list[str] = []
     for name, run in result["runs"].items():
-        promised, measured = run["promised"], run["measured"]["exact"]
+        promised, measured = (
+            _number(d["effective_answers"], ".1f")
+            for d in (run["promised"], run["measured"]["exact"])
+        )
+        distance = run["total_variation_to_promise"]
         parts.append(
-            f"{name}: promised {promised['effective_answers']:.1f} effective answers, "
-            f"got {measured['effective_answers']:.1f}"
+            f"{name}: promised {promised} effective answers, got {measured} "
+            f"(total variation {distance:.2f})"
         )
     return "; ".join(parts) + "."

@@ -45,13 +45,16 @@ class AnswerDistribution:
         return float(total_variation(self._log_outcomes(), other._log_outcomes()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Every number, ready for JSON."""
-        return {
-            "probabilities": dict(self.probabilities),
-            "frac_valid": self.frac_valid,
+        """Every number, ready for JSON; None for an entropy that does not exist."""
+        entropies = {
             "entropy": self.entropy,
             "frac_of_max_entropy": self.frac_of_max_entropy,
             "effective_answers": self.effective_answers,
+        }
+        return {
+            "probabilities": dict(self.probabilities),
+            "frac_valid": self.frac_valid,
+            **{name: None if np.isnan(value) else value for name, value in entropies.items()},
             "expected_reward": self.frac_valid,
         }
 
