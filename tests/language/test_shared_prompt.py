@@ -5,6 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import RLOOTrainer
 
+from polymode.errors import UnsupportedOptionError
 from polymode.language import MARAConfig, MARATrainer, SharedPrompts, score_completions
 from polymode.language.shared_prompt import prefilled_generation
 from tests.language.runs import make_trainer, prescribe_samples
@@ -131,3 +132,31 @@ def test_a_trainer_computes_the_same_losses_with_shared_prompts(tiny_model, tmp_
         ]
         for key in keys:
             assert shared[key] == pytest.approx(plain[key], rel=1e-3, abs=1e-5), key
+
+
+def test_attention_that_would_overrule_the_mask_is_refused(model, ids):
+    model.config.sliding_window = 4
+    with pytest.raises(UnsupportedOptionError, match="every layer must have full attention"):
+        score_completions(model, *ids)
+    model.config.sliding_window = None
+    model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(UnsupportedOptionError, match="attn_implementation must be 'sdpa' or"):
+        score_completions(model, *ids)
+
+
+def test_images_are_refused(tiny_model, tmp_path):
+    trainer = make_trainer("rloo", tiny_model, tmp_path, base=MARAConfig, host=FastMARATrainer)
+    tokens = torch.ones((2, 4), dtype=torch.long)
+    with pytest.raises(UnsupportedOptionError, match="pixel_values: only text goes into"):
+        trainer._get_per_token_logps_and_entropies(
+            trainer.model, tokens, tokens, 2, pixel_values=torch.zeros(1), num_images=None
+        )
+
+
+def test_the_wrong_order_of_classes_fails_at_the_first_step(tiny_model, tmp_path):
+    class Hidden(SharedPrompts, MARATrainer):
+        """SharedPrompts answers first, so the hook never sees the reference."""
+
+    trainer = make_trainer("rloo", tiny_model, tmp_path, base=MARAConfig, host=Hidden)
+    with pytest.raises(UnsupportedOptionError, match="did not score the reference"):
+        prescribe_samples(trainer).train()

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from polymode.errors import UnsupportedOptionError
+
 TokenIds = tuple[int, ...]
 
 
@@ -114,12 +116,18 @@ def score_completions(
     TokenScores
         Sum `log_probs` over the last axis for sequence log-probabilities.
 
+    Raises
+    ------
+    UnsupportedOptionError
+        If the model's attention would not follow the mask.
+
     Notes
     -----
     Exact up to the rounding of the model's dtype: attention sees the same tokens as in a row of its
     own. Duplicate rows are computed once. Differentiable in the model's parameters through
     `log_probs`.
     """
+    _check_attention(model)
     packed = _pack([tuple(p) for p in prompts], [tuple(c) for c in completions])
     device, dtype = next((p.device, p.dtype) for p in model.parameters())
     segments = packed.segments.to(device)
@@ -142,6 +150,20 @@ def score_completions(
         return grid.masked_scatter(keep, values)[branch_of]
 
     return TokenScores(unpack(asked), unpack(entropy), keep[branch_of])
+
+
+def _check_attention(model: Any) -> None:
+    """Refuse attention that would overrule our mask: another backend, a window, no attention."""
+    config = getattr(model, "module", model).config.get_text_config()
+    backend = getattr(config, "_attn_implementation", None)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"]) - {"full_attention"}
+    problems: list[str] = []
+    if backend not in ("sdpa", "eager"):
+        problems.append(f"attn_implementation must be 'sdpa' or 'eager', got {backend!r}")
+    if kinds or getattr(config, "sliding_window", None):
+        problems.append(f"every layer must have full attention, got {sorted(kinds) or 'a window'}")
+    if problems:
+        raise UnsupportedOptionError("shared prompts", problems)
 
 
 @contextlib.contextmanager
@@ -182,9 +204,10 @@ def prefilled_generation(model: Any) -> Generator[None]:
 class SharedPrompts:
     """Mixin for TRL's group trainers: score and sample with each prompt computed once per step.
 
-    Place it left of the trainer, `class Fast(SharedPrompts, MARATrainer)`. It pays where
-    completions are short and prompts repeat; for long completions the packed row grows and plain
-    batches are better. Text-only models.
+    Place it between an anchored trainer and its host, `class Fast(MARATrainer, SharedPrompts,
+    RLOOTrainer)`, or left of a plain one. It pays where completions are short and prompts repeat;
+    for long completions the packed row grows and plain batches are better. Needs TRL 1.7 or newer
+    and a text-only model with full attention; raises `UnsupportedOptionError` otherwise.
     """
 
     accelerator: Any
@@ -199,8 +222,12 @@ class SharedPrompts:
         logits_to_keep: int,
         *_: Any,
         compute_entropy: bool = False,
-        **__: Any,
+        **others: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        given = {k for k, v in others.items() if v is not None and v is not False}
+        if unknown := sorted(given - {"batch_size"}):  # packed rows are few: no need for chunks
+            problem = f"{', '.join(unknown)}: only text goes into a packed row"
+            raise UnsupportedOptionError("SharedPrompts", problem)
         kept = attention_mask.bool().tolist()
         ids = input_ids.tolist()
         split = input_ids.shape[1] - logits_to_keep
@@ -208,7 +235,7 @@ class SharedPrompts:
             [t for t, k in zip(r[:split], m, strict=False) if k]
             for r, m in zip(ids, kept, strict=True)
         ]
-        completions = [
+        completions = [  # a row that TRL has masked as a whole is scored by one token, then masked
             [t for t, k in zip(r[split:], m[split:], strict=True) if k] or r[split : split + 1]
             for r, m in zip(ids, kept, strict=True)
         ]
