@@ -81,7 +81,7 @@ def test_citation_and_package_have_the_version_of_pyproject():
 
 @pytest.mark.parametrize("package", [polymode, polymode.core, polymode.language, polymode.metrics])
 def test_every_public_name_is_in_the_reference(package):
-    pages = (ROOT / "docs" / "reference").glob("*.md")
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
     code = " ".join(re.findall("`[^`]+`", "".join(page.read_text("utf-8") for page in pages)))
     missing = [name for name in package.__all__ if not re.search(rf"\b{name}\b", code)]
     assert not missing
