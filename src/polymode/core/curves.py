@@ -37,6 +37,9 @@ class Curve:
         if `above`, else :math:`d \log u / ds`.
     argument : callable
         The way back: the argument at ``log u``.
+    fast : callable or None
+        Ratio ``u`` and :math:`d \log u / ds` at ``y`` itself, for curves `above` whose ``y`` stays
+        within the range of floats at every ratio that a reference can ask for.
     """
 
     above: bool
@@ -44,6 +47,7 @@ class Curve:
     log_ratio: _Function
     gain: _Function
     argument: _Function
+    fast: Callable[[Array], tuple[Array, Array]] | None = None
 
 
 def power_curve(exponent: float, *, scale: float = 1.0, shift: float = 0.0) -> Curve:
@@ -76,6 +80,9 @@ def power_curve(exponent: float, *, scale: float = 1.0, shift: float = 0.0) -> C
             log_ratio=lambda log_y: (log_y + math.log(width)) / exponent,
             gain=lambda log_y: array_namespace(log_y).full_like(log_y, -1 / exponent),
             argument=lambda log_u: exponent * log_u - math.log(width),
+            fast=(lambda y: ((width * y) ** (1 / exponent), 1 / (-exponent * y)))
+            if exponent >= -1
+            else None,
         )
 
     def log_ratio(y: Array) -> Array:
@@ -141,7 +148,18 @@ def jensen_shannon_curve() -> Curve:
         xp = array_namespace(log_u)
         return xp.log(xp.log1p(xp.exp(-log_u)))
 
-    return Curve(above=True, edge=math.log(2), log_ratio=log_ratio, gain=gain, argument=argument)
+    def fast(y: Array) -> tuple[Array, Array]:
+        u = 1 / array_namespace(y).expm1(y)
+        return u, 1 + u
+
+    return Curve(
+        above=True,
+        edge=math.log(2),
+        log_ratio=log_ratio,
+        gain=gain,
+        argument=argument,
+        fast=fast,
+    )
 
 
 def numeric_curve(

@@ -127,13 +127,22 @@ def _from_above(problem: _Problem, base: Array) -> Optimum:
     def share(x: Array, y: Array) -> Array:  # λ / y, also where both underflow
         return xp.exp(groups.expand(x) - y)
 
-    def step(x: Array) -> tuple[Array, Array]:
+    q = xp.exp(log_q)
+
+    def sums(x: Array) -> tuple[Array, Array]:
+        if curve.fast is not None:
+            level = xp.exp(x)
+            u, rate = curve.fast(d + groups.expand(level))
+            t = q * u
+            return groups.sum(t), level * groups.sum(t * rate)
         y = log_y(x)
         t = xp.exp(log_q + curve.log_ratio(y))
-        mass = groups.sum(t)
+        return groups.sum(t), groups.sum(t * curve.gain(y) * share(x, y))
+
+    def step(x: Array) -> tuple[Array, Array]:
+        mass, rise = sums(x)
         log_mass = xp.log(mass)
         y_of_mass = curve.argument(log_mass)
-        rise = groups.sum(t * curve.gain(y) * share(x, y))
         change = xp.expm1(one - y_of_mass) * curve.gain(y_of_mass) * mass / rise
         return log_mass, x + xp.log1p(change)
 
