@@ -20,13 +20,19 @@ from polymode.errors import (
 if TYPE_CHECKING:
     from polymode.core import (
         Anchored,
+        Divergence,
+        alpha_divergence,
         anchor,
         anchored_rewards,
         augment,
+        divergence_names,
+        f_divergence,
         leave_one_out,
         log_ratios,
+        multiplier,
         optimal_policy,
         optimal_value,
+        register_divergence,
     )
 
     __version__: str
@@ -35,6 +41,7 @@ __all__ = [
     "Anchored",
     "ArgumentError",
     "ConfigError",
+    "Divergence",
     "InputError",
     "MissingExtraError",
     "PolymodeError",
@@ -42,13 +49,18 @@ __all__ = [
     "ShapeError",
     "UnsupportedOptionError",
     "__version__",
+    "alpha_divergence",
     "anchor",
     "anchored_rewards",
     "augment",
+    "divergence_names",
+    "f_divergence",
     "leave_one_out",
     "log_ratios",
+    "multiplier",
     "optimal_policy",
     "optimal_value",
+    "register_divergence",
 ]
 
 

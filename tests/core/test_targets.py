@@ -431,7 +431,7 @@ def test_bad_groups(function):
 def test_unknown_divergence_suggests_the_known_one():
     with pytest.raises(ArgumentError, match="got 'reverse-kl'; did you mean 'reverse_kl'"):
         optimal_policy([0.0], [0.0], beta=1.0, divergence="reverse-kl")
-    with pytest.raises(ArgumentError, match=r"divergence must be 'reverse_kl', got None$"):
+    with pytest.raises(ArgumentError, match=r"divergence must be 'reverse_kl' or .*, got None$"):
         optimal_policy([0.0], [0.0], beta=1.0, divergence=None)
 
 

@@ -6,15 +6,28 @@ functions accept NumPy, torch and JAX arrays with any leading axes, and return t
 
 from polymode.core.advantages import leave_one_out
 from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
-from polymode.core.targets import log_ratios, optimal_policy, optimal_value
+from polymode.core.divergences import (
+    Divergence,
+    alpha_divergence,
+    divergence_names,
+    f_divergence,
+    register_divergence,
+)
+from polymode.core.targets import log_ratios, multiplier, optimal_policy, optimal_value
 
 __all__ = [
     "Anchored",
+    "Divergence",
+    "alpha_divergence",
     "anchor",
     "anchored_rewards",
     "augment",
+    "divergence_names",
+    "f_divergence",
     "leave_one_out",
     "log_ratios",
+    "multiplier",
     "optimal_policy",
     "optimal_value",
+    "register_divergence",
 ]

@@ -5,6 +5,7 @@ numbers count as NumPy. Every formula is evaluated in the widest float that the 
 result is returned in the float type that came in.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,7 +18,9 @@ __all__ = [
     "array_namespace",
     "as_array",
     "as_keys",
+    "detached",
     "device",
+    "has_gradient",
     "library",
     "logsumexp",
     "logsumexp_by",
@@ -109,6 +112,43 @@ def array_namespace(*arrays: Array) -> Any:
         If the arrays come from different libraries.
     """
     return array_api_compat.array_namespace(*map(as_array, arrays))
+
+
+def detached(x: Array) -> Array:
+    """Return the numbers of an array, cut off from whatever they were computed from.
+
+    Parameters
+    ----------
+    x : array
+        Of any library.
+
+    Returns
+    -------
+    array
+        The same numbers; no gradient flows through them.
+    """
+    if library(x) == "torch":
+        return x.detach()
+    if library(x) == "jax":
+        return sys.modules["jax"].lax.stop_gradient(x)  # the core itself never imports JAX
+    return x
+
+
+def has_gradient(*arrays: Array) -> bool:
+    """Return whether a derivative with respect to any of the arrays may be asked for.
+
+    Parameters
+    ----------
+    *arrays : array
+        Of one library.
+
+    Returns
+    -------
+    bool
+        False for NumPy and for torch tensors without ``requires_grad``; JAX does not tell.
+    """
+    origin = library(arrays[0])
+    return origin == "jax" or (origin == "torch" and any(x.requires_grad for x in arrays))
 
 
 def widen(*arrays: Array) -> tuple[tuple[Array, ...], Callable[[Array], Array]]:

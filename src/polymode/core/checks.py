@@ -20,6 +20,8 @@ __all__ = [
     "axis_of",
     "columns",
     "did_you_mean",
+    "finite",
+    "instance",
     "integer_labels",
     "key_labels",
     "known",
@@ -120,6 +122,45 @@ def positive(**scalars: object) -> Iterator[str]:
     for name, value in scalars.items():
         if not (isinstance(value, Real) and math.isfinite(value) and float(value) > 0):
             yield f"{name} must be a finite number > 0, got {value!r}"
+
+
+def finite(**scalars: object) -> Iterator[str]:
+    """Check that numbers are finite.
+
+    Parameters
+    ----------
+    **scalars : float
+        The numbers by their names.
+
+    Yields
+    ------
+    str
+        One problem for each number.
+    """
+    for name, value in scalars.items():
+        if not (isinstance(value, Real) and math.isfinite(value)):
+            yield f"{name} must be a finite number, got {value!r}"
+
+
+def instance(name: str, value: object, kind: type) -> Iterator[str]:
+    """Check that a value is an object of one of our classes.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        Its value.
+    kind : type
+        The class.
+
+    Yields
+    ------
+    str
+        The problem.
+    """
+    if not isinstance(value, kind):
+        yield f"{name} must be a {kind.__name__}, got {value!r}"
 
 
 def real_arrays(**arrays: Array) -> Iterator[str]:

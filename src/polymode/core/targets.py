@@ -1,21 +1,32 @@
-r"""Which policy a KL-regularised objective asks for.
+r"""Which policy a regularised objective asks for.
 
 Notation: ``p`` policy, ``q`` reference, ``t`` target (the optimum), ``r`` reward, ``beta`` strength
-of the regulariser. Logarithms are natural: divergences are in nats. `_OPTIMA` lists the
-divergences; a new one is one function and one line there.
+of the regulariser, ``L`` multiplier of the constraint that ``t`` sums to 1. Logarithms are natural:
+KLs are in nats. Reverse KL and total variation have closed forms, in `_CLOSED_FORMS`; all other
+divergences go through one root per group, in `multipliers`.
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from jaxtyping import Float, Real
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, widen
+from polymode.core.arrays import Array, array_namespace, as_array, detached, has_gradient, widen
+from polymode.core.curves import Curve
+from polymode.core.divergences import (
+    REVERSE_KL,
+    TOTAL_VARIATION,
+    Divergence,
+    check_divergence,
+    divergence_terms,
+    get_divergence,
+)
 from polymode.core.groups import Groups
+from polymode.core.multipliers import Optimum, solve
 
-__all__ = ["log_ratios", "optimal_policy", "optimal_value"]
+__all__ = ["log_ratios", "multiplier", "optimal_policy", "optimal_value"]
 
 
 def optimal_policy(
@@ -23,14 +34,18 @@ def optimal_policy(
     ref_log_probs: Float[Array, "*batch n"],
     *,
     beta: float,
-    divergence: str = "reverse_kl",
+    divergence: str | Divergence = "reverse_kl",
     groups: Any = None,
 ) -> Float[Array, "*batch n"]:
-    r"""Return log-probabilities of the policy that maximises ``E_p[r] - beta * kl(p, q)``.
+    r"""Return log-probabilities of the policy that maximises ``E_p[r] - beta * D_f(p, q)``.
+
+    .. math:: t_i = q_i \, (f')^{-1}((r_i - L) / \beta), \qquad \textstyle\sum_i t_i = 1
+
+    The sum runs over the group of `i`. By default the divergence is the reverse KL, policy first:
 
     .. math:: \log t_i = \log q_i + r_i / \beta - \log \textstyle\sum_j q_j e^{r_j / \beta}
 
-    The sum runs over the group of `i`. The divergence is the reverse KL: policy first.
+    Under the forward KL, reference first, ``t = beta q / (L - r)`` with ``L > max r``.
 
     Parameters
     ----------
@@ -41,17 +56,19 @@ def optimal_policy(
         ``log q`` of the same outcomes, in nats; ``-inf`` marks outcomes that the reference never
         gives. Need not be normalised: a constant added to a group changes nothing.
     beta : float
-        Strength of the KL, in reward units per nat; finite and > 0.
-    divergence : {"reverse_kl"}
-        Which divergence regularises.
+        Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
+        and > 0.
+    divergence : str or Divergence
+        Which divergence regularises: an object, or one of `divergence_names`.
     groups : array or sequence of int, shape (n,), or None
         Group of each position on the last axis; None puts all into one group.
 
     Returns
     -------
     array, shape (..., n)
-        ``log t``, normalised over each group; ``-inf`` where `q` has no mass, NaN where no outcome
-        of the group has any. Floating dtype and device of the arguments.
+        ``log t``, normalised over each group; ``-inf`` where `q` has no mass or the optimum drops
+        an outcome, NaN where no outcome of the group has any mass. Floating dtype and device of
+        the arguments.
 
     Raises
     ------
@@ -64,6 +81,7 @@ def optimal_policy(
     See Also
     --------
     optimal_value : What the objective is worth at this policy.
+    multiplier : The level L.
     log_ratios : Ratios of two outcomes, without normalisation.
     anchor : Arguments for which the optimum is flat over all good outcomes.
 
@@ -72,12 +90,28 @@ def optimal_policy(
     Exact when the `n` outcomes of a group are its whole support. For `n` *samples* drawn from
     ``q``, pass zeros as `ref_log_probs`: the samples already carry the factor ``q``. Rewards are
     taken relative to the best one, so that neither large rewards nor small `beta` cost digits.
-    Differentiable in both arrays. Cost O(n).
+    Differentiable once in both arrays, by the implicit function theorem where there is no closed
+    form. Cost O(n), times the 5 to 10 steps that a root takes.
+
+    The optimum is the best policy *on the support of the reference*. Divergences that charge a
+    finite price for mass outside of it (forward KL, Jensen–Shannon, Hellinger, total variation)
+    would go there for a large enough reward; to allow that, give such outcomes a tiny ``q``.
+
+    Away from reverse KL, ``log t`` is good to 1e-9 wherever ``t > 1e-300``, for rewards up to 1e6
+    and `beta` from 1e-6 to 1e6; ``log q`` counts as -700 below that (relative to its group, in
+    float64). Where a divergence drops outcomes (``alpha > 1``, `reverse_chi_squared`), those that
+    it all but drops have no more digits than their distance to the edge, about ``1e-16 / u``.
+
+    Total variation is a linear program: every outcome whose reward lies more than `beta` below the
+    best loses all its mass to the best, every other one keeps its own. The optimum is not unique
+    when there are ties: outcomes that tie for the best share the gain in the reference's ratios,
+    and those exactly `beta` below stay.
 
     References
     ----------
     .. [1] GX-Chen et al., "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
-       ICLR 2026, arXiv 2510.20817, eq. 2.
+       ICLR 2026, arXiv 2510.20817, eq. 2 and Remark 3.3. Other divergences follow from the same
+       stationarity condition.
 
     Examples
     --------
@@ -87,42 +121,19 @@ def optimal_policy(
     >>> log_q = np.log([0.68, 0.30, 0.02])
     >>> np.exp(optimal_policy([0.0, 1.0, 1.0], log_q, beta=0.01)).round(3)
     array([0.   , 0.938, 0.063])
+    >>> np.exp(optimal_policy([0, 1, 1], log_q, beta=0.01, divergence="forward_kl")).round(3)
+    array([0.007, 0.931, 0.062])
     """
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
     checks.require(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
         checks.positive(beta=beta),
-        checks.known("divergence", divergence, _OPTIMA),
+        check_divergence(divergence),
         checks.integer_labels(rewards, groups=groups),
     )
     (r, log_q), narrow = widen(rewards, ref_log_probs)
-    return narrow(_OPTIMA[divergence](r, log_q, beta, Groups.of(groups, like=r)))
-
-
-def _reverse_kl_optimum(r: Array, log_q: Array, beta: float, groups: Groups) -> Array:
-    """Return ``log t`` of the Gibbs policy ``t ∝ q exp(r / beta)`` in each group."""
-    xp = array_namespace(r)
-    scores, _ = _scores(r, log_q, beta, groups)
-    log_norm = groups.logsumexp(scores)
-    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
-    return scores - groups.expand(log_norm)
-
-
-_Optimum = Callable[[Array, Array, float, Groups], Array]
-
-_OPTIMA: Mapping[str, _Optimum] = MappingProxyType({"reverse_kl": _reverse_kl_optimum})
-
-
-def _scores(r: Array, log_q: Array, beta: float, groups: Groups) -> tuple[Array, Array]:
-    """Return ``log q + (r - r_max) / beta``, and per group r_max, the best reward in q's reach.
-
-    Without the shift, rewards of 1e6 at a beta of 1e-6 leave four digits for log q.
-    """
-    xp = array_namespace(r)
-    reachable = xp.isfinite(log_q) & xp.isfinite(r)
-    r_max = groups.max(xp.where(reachable, r, -xp.inf))
-    r_max = xp.where(xp.isfinite(r_max), r_max, 0.0)
-    return log_q + (r - groups.expand(r_max)) / beta, r_max
+    log_t, _ = _optimum(r, log_q, beta, get_divergence(divergence), Groups.of(groups, like=r))
+    return narrow(log_t)
 
 
 def optimal_value(
@@ -130,13 +141,16 @@ def optimal_value(
     ref_log_probs: Float[Array, "*batch n"],
     *,
     beta: float,
+    divergence: str | Divergence = "reverse_kl",
     groups: Any = None,
 ) -> Float[Array, "..."]:
-    r"""Return the largest value of ``E_p[r] - beta * kl(p, q)`` over all policies ``p``.
+    r"""Return the largest value of ``E_p[r] - beta * D_f(p, q)`` over all policies ``p``.
+
+    .. math:: V = \max_p \textstyle\sum_i p_i r_i - \beta D_f(p, q)
+
+    By default the divergence is the reverse KL, policy first:
 
     .. math:: V = \beta \log \textstyle\sum_i q_i e^{r_i / \beta}
-
-    The divergence is the reverse KL: policy first.
 
     Parameters
     ----------
@@ -146,7 +160,10 @@ def optimal_value(
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outcomes, in nats, normalised over each group; ``-inf`` is legal.
     beta : float
-        Strength of the KL, in reward units per nat; finite and > 0.
+        Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
+        and > 0.
+    divergence : str or Divergence
+        Which divergence regularises: an object, or one of `divergence_names`.
     groups : array or sequence of int, shape (n,), or None
         Group of each position on the last axis; None puts all into one group.
 
@@ -161,8 +178,8 @@ def optimal_value(
     ShapeError
         If the arrays differ in shape, or there is no sample.
     ArgumentError
-        If `beta` is not a finite number > 0, the arrays are not real or not of one library, or the
-        labels are not integers. Lists everything that is wrong.
+        If `beta` is not a finite number > 0, the divergence is not known, the arrays are not real
+        or not of one library, or the labels are not integers. Lists everything that is wrong.
 
     See Also
     --------
@@ -172,7 +189,9 @@ def optimal_value(
     -----
     Exact when the `n` outcomes of a group are its whole support. The value lies between ``E_q[r]``
     (large `beta`) and the best reward that the reference can reach (small `beta`). Its gradient
-    in `rewards` is the optimal policy. Cost O(n).
+    in `rewards` is the optimal policy. Policies stay on the support of the reference, as in
+    `optimal_policy`; a forbidden outcome with mass costs ``beta q f(0)``, which is infinite under
+    the forward KL. Cost O(n).
 
     References
     ----------
@@ -189,13 +208,227 @@ def optimal_value(
     checks.require(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
         checks.positive(beta=beta),
+        check_divergence(divergence),
         checks.integer_labels(rewards, groups=groups),
     )
     (r, log_q), narrow = widen(rewards, ref_log_probs)
     group = Groups.of(groups, like=r)
-    scores, r_max = _scores(r, log_q, beta, group)
-    values = narrow(r_max + beta * group.logsumexp(scores))
+    chosen = get_divergence(divergence)
+    if chosen is REVERSE_KL:
+        values = narrow(_gibbs_value(r, log_q, beta, group))
+    else:
+        values = narrow(_value(r, log_q, beta, chosen, group))
     return values[..., 0] if groups is None else values
+
+
+def multiplier(
+    rewards: Real[Array, "*batch n"],
+    ref_log_probs: Float[Array, "*batch n"],
+    *,
+    beta: float,
+    divergence: str | Divergence = "reverse_kl",
+    groups: Any = None,
+) -> Float[Array, "..."]:
+    r"""Return the level ``L`` that makes the optimal policy sum to 1.
+
+    .. math:: \textstyle\sum_i q_i \, (f')^{-1}((r_i - L) / \beta) = 1
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        Rewards of `n` outcomes, in reward units. ``-inf`` forbids an outcome; NaN makes the level
+        of its group NaN; ``+inf`` is not allowed.
+    ref_log_probs : array, shape (..., n)
+        ``log q`` of the same outcomes, in nats; ``-inf`` is legal, normalisation not needed.
+    beta : float
+        Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
+        and > 0.
+    divergence : str or Divergence
+        Which divergence regularises: an object, or one of `divergence_names`.
+    groups : array or sequence of int, shape (n,), or None
+        Group of each position on the last axis; None puts all into one group.
+
+    Returns
+    -------
+    array, shape (...,) without `groups`, else (..., number of groups)
+        Levels in reward units, groups in ascending order of their label; NaN where no outcome has
+        mass. Floating dtype and device of the arguments.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays differ in shape, or there is no sample.
+    ArgumentError
+        If `beta` is not a finite number > 0, the divergence is not known, the arrays are not real
+        or not of one library, or the labels are not integers. Lists everything that is wrong.
+
+    See Also
+    --------
+    optimal_policy : The policy itself, more accurate than one gets from the level.
+
+    Notes
+    -----
+    What an outcome's reward is compared with: those above it gain mass where ``f'(1) = 0``. The
+    generators are those of `divergence_names`; ``f + c (u - 1)`` has a level lower by ``c beta``.
+    So reverse KL, ``f = u log u``, has ``L = V - beta`` with the optimal value V. Under total
+    variation it is ``max r - beta / 2``, the only level there is when mass moves. A level is
+    rounded to its own digits: the distance ``L - max r``, which may be far smaller, is lost. Not
+    differentiable.
+
+    References
+    ----------
+    .. [1] GX-Chen et al., arXiv 2510.20817, Remark 3.3, for the forward KL.
+
+    Examples
+    --------
+    Under the forward KL, with ``q = 1/2`` twice: ``1/2 / L + 1/2 / (L - 1) = 1``.
+
+    >>> import numpy as np
+    >>> level = multiplier([0.0, 1.0], np.log([0.5, 0.5]), beta=1.0, divergence="forward_kl")
+    >>> float(level.round(3))  # 1 + sqrt(1/2)
+    1.707
+    """
+    rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
+    checks.require(
+        checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
+        checks.positive(beta=beta),
+        check_divergence(divergence),
+        checks.integer_labels(rewards, groups=groups),
+    )
+    (r, log_q), narrow = widen(detached(rewards), detached(ref_log_probs))
+    group = Groups.of(groups, like=r)
+    _, levels = _optimum(r, log_q, beta, get_divergence(divergence), group)
+    levels = narrow(levels)
+    return levels[..., 0] if groups is None else levels
+
+
+class _Found(NamedTuple):
+    """An optimum: ``log t`` of each outcome, and the multiplier of each group."""
+
+    log_t: Array
+    level: Array
+
+
+def _optimum(r: Array, log_q: Array, beta: float, divergence: Divergence, groups: Groups) -> _Found:
+    """Return the optimum of each group, by its closed form where there is one."""
+    closed = _CLOSED_FORMS.get(divergence)
+    if closed is not None:
+        return closed(r, log_q, beta, groups)
+    xp = array_namespace(r)
+    log_norm = groups.logsumexp(log_q)
+    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
+    log_q = log_q - groups.expand(log_norm)
+    live = (log_q != -xp.inf) & (r != -xp.inf)
+    floor = float(xp.log(xp.asarray(xp.finfo(r.dtype).smallest_normal, dtype=r.dtype))) + 8
+    log_q = xp.where(live & (log_q < floor), floor, log_q)
+    curve = cast(Curve, divergence.curve)
+    found = solve(curve, detached(r), detached(log_q), live=live, beta=beta, groups=groups)
+    log_t = xp.where(live, log_q, -xp.inf) + xp.where(live, found.log_ratios, 0.0)
+    if has_gradient(r, log_q):
+        log_t = xp.where(live, detached(log_t), -xp.inf) + _zero_with_gradient(
+            r, log_q, log_t, found, live=live, beta=beta, groups=groups
+        )
+    return _Found(log_t - groups.expand(groups.logsumexp(log_t)), found.multipliers)
+
+
+def _zero_with_gradient(
+    r: Array,
+    log_q: Array,
+    log_t: Array,
+    found: Optimum,
+    *,
+    live: Array,
+    beta: float,
+    groups: Groups,
+) -> Array:
+    r"""Return zeros that carry the derivative of ``log t``, by the implicit function theorem.
+
+    .. math::
+
+        d \log t_i = d \log q_i + g_i \, (dr_i - dL) / \beta, \qquad
+        dL = \frac{\sum_j t_j (\beta \, d \log q_j + g_j \, dr_j)}{\sum_j t_j g_j}
+
+    Here ``g = d log u / ds`` are the gains.
+    """
+    xp = array_namespace(r)
+    t = detached(xp.exp(log_t))
+    gains = xp.where(live & (t > 0), found.gains, 0.0)
+    dr = xp.where(live, r - detached(r), 0.0) / beta
+    dq = xp.where(live, log_q - detached(log_q), 0.0)
+    pull = groups.sum(t * gains)
+    level = groups.sum(t * (dq + gains * dr)) / xp.where(pull > 0, pull, 1.0)
+    return dq + gains * (dr - groups.expand(level))
+
+
+def _gibbs(r: Array, log_q: Array, beta: float, groups: Groups) -> _Found:
+    """Return the optimum under reverse KL: ``t ∝ q exp(r / beta)``."""
+    xp = array_namespace(r)
+    scores, r_max = _scores(r, log_q, beta, groups)
+    log_norm = groups.logsumexp(scores)
+    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
+    log_mass = groups.logsumexp(log_q)
+    level = r_max + beta * (log_norm - log_mass - 1)
+    return _Found(scores - groups.expand(log_norm), level)
+
+
+def _best_reply(r: Array, log_q: Array, beta: float, groups: Groups) -> _Found:
+    """Return the optimum under total variation: what lies beyond beta moves to the best reward."""
+    xp = array_namespace(r)
+    log_norm = groups.logsumexp(log_q)
+    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
+    log_q = log_q - groups.expand(log_norm)
+    live = (log_q > -xp.inf) & (r != -xp.inf)
+    r_max = groups.max(xp.where(live | xp.isnan(r), r, -xp.inf))
+    r_max = xp.where(r_max == -xp.inf, xp.nan, r_max)
+    gap = groups.expand(r_max) - r
+    best = gap == 0
+    leaves = ~live | (gap > beta)
+    log_best = groups.logsumexp(xp.where(best, log_q, -xp.inf))
+    log_gain = groups.logsumexp(xp.where(best | leaves, log_q, -xp.inf))
+    log_best = xp.where(log_best == -xp.inf, xp.nan, log_best)
+    moved = groups.expand(log_gain - log_best)
+    log_t = xp.where(best, log_q + moved, xp.where(leaves, -xp.inf, log_q))
+    return _Found(xp.where(xp.isnan(gap), xp.nan, log_t), r_max - beta / 2)
+
+
+_ClosedForm = Callable[[Array, Array, float, Groups], _Found]
+
+_CLOSED_FORMS: Mapping[Divergence, _ClosedForm] = MappingProxyType(
+    {REVERSE_KL: _gibbs, TOTAL_VARIATION: _best_reply}
+)
+
+
+def _scores(r: Array, log_q: Array, beta: float, groups: Groups) -> tuple[Array, Array]:
+    """Return ``log q + (r - r_max) / beta``, and per group r_max, the best reward in q's reach.
+
+    Without the shift, rewards of 1e6 at a beta of 1e-6 leave four digits for log q.
+    """
+    xp = array_namespace(r)
+    reachable = xp.isfinite(log_q) & xp.isfinite(r)
+    r_max = groups.max(xp.where(reachable, r, -xp.inf))
+    r_max = xp.where(xp.isfinite(r_max), r_max, 0.0)
+    return log_q + (r - groups.expand(r_max)) / beta, r_max
+
+
+def _gibbs_value(r: Array, log_q: Array, beta: float, groups: Groups) -> Array:
+    """Return the optimal value under reverse KL."""
+    scores, r_max = _scores(r, log_q, beta, groups)
+    return r_max + beta * groups.logsumexp(scores)
+
+
+def _value(r: Array, log_q: Array, beta: float, divergence: Divergence, groups: Groups) -> Array:
+    """Return ``E_t[r] - beta D_f(t, q)``, rewards taken relative to the best one.
+
+    At an optimum the derivative of t adds nothing (envelope theorem), so t is held fixed.
+    """
+    xp = array_namespace(r)
+    log_t, _ = _optimum(detached(r), detached(log_q), beta, divergence, groups)
+    empty = groups.max(log_q) == -xp.inf
+    log_t = xp.where(groups.expand(empty), -xp.inf, log_t)
+    _, r_max = _scores(r, log_q, beta, groups)
+    gaps = xp.where(log_t == -xp.inf, 0.0, r - groups.expand(r_max))
+    cost = groups.sum(divergence_terms(divergence, log_t, log_q))
+    return xp.where(empty, -xp.inf, r_max + groups.sum(xp.exp(log_t) * gaps) - beta * cost)
 
 
 def log_ratios(
