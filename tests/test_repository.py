@@ -82,7 +82,9 @@ def test_citation_and_package_have_the_version_of_pyproject():
 @pytest.mark.parametrize("package", [polymode, polymode.core, polymode.language, polymode.metrics])
 def test_every_public_name_is_in_the_reference(package):
     pages = (ROOT / "docs" / "reference").glob("*.md")
-    code = " ".join(re.findall("`[^`]+`", "".join(page.read_text("utf-8") for page in pages)))
+    code = " ".join(
+        span for page in pages for span in re.findall("`[^`]+`", page.read_text("utf-8"))
+    )
     missing = [name for name in package.__all__ if not re.search(rf"\b{name}\b", code)]
     assert not missing
 
