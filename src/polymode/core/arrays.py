@@ -5,6 +5,7 @@ numbers count as NumPy. Every formula is evaluated in the widest float that the 
 result is returned in the float type that came in.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,10 +18,12 @@ __all__ = [
     "array_namespace",
     "as_array",
     "as_keys",
+    "at_least",
     "device",
     "library",
     "logsumexp",
     "logsumexp_by",
+    "stop_gradient",
     "widen",
 ]
 
@@ -147,6 +150,52 @@ def _cast(x: Array, *, dtype: Any) -> Array:
     """Cast; what lies beyond the range of a narrow float becomes its infinity, silently."""
     with np.errstate(over="ignore"):
         return array_namespace(x).astype(x, dtype)
+
+
+def at_least(x: Array, threshold: Any) -> Array:
+    """Return where an array reaches a threshold, compared in the float type of the array.
+
+    Parameters
+    ----------
+    x : array, shape (..., n)
+        Real. NaN reaches nothing.
+    threshold : float or array that broadcasts to `x`
+        The threshold; in float64, a float32 value of 0.7 would be less than 0.7.
+
+    Returns
+    -------
+    array of bool, shape (..., n)
+        Where ``x >= threshold``.
+
+    Examples
+    --------
+    >>> at_least(np.float32([0.7, 0.1, np.nan]), 0.7)
+    array([ True, False, False])
+    """
+    xp = array_namespace(x)
+    if xp.isdtype(x.dtype, "real floating"):
+        threshold = xp.asarray(threshold, dtype=x.dtype, device=device(x))
+    return x >= threshold
+
+
+def stop_gradient(x: Array) -> Array:
+    """Return the same numbers as a constant: nothing is differentiated through them.
+
+    Parameters
+    ----------
+    x : array
+        Of any library.
+
+    Returns
+    -------
+    array
+        The argument itself where the library does not differentiate.
+    """
+    if library(x) == "torch":
+        return x.detach()
+    if library(x) == "jax":  # loaded, or there would be no such array; the core does not import it
+        return sys.modules["jax"].lax.stop_gradient(x)
+    return x
 
 
 def logsumexp_by(
