@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         log_ratios,
         optimal_policy,
         optimal_value,
+        shape,
     )
 
     __version__: str
@@ -49,6 +50,7 @@ __all__ = [
     "log_ratios",
     "optimal_policy",
     "optimal_value",
+    "shape",
 ]
 
 

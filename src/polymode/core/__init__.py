@@ -6,6 +6,7 @@ functions accept NumPy, torch and JAX arrays with any leading axes, and return t
 
 from polymode.core.advantages import leave_one_out
 from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
+from polymode.core.shaping import shape
 from polymode.core.targets import log_ratios, optimal_policy, optimal_value
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "log_ratios",
     "optimal_policy",
     "optimal_value",
+    "shape",
 ]
