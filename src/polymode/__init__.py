@@ -23,11 +23,14 @@ if TYPE_CHECKING:
         anchor,
         anchored_rewards,
         augment,
+        batch_whitened,
         leave_one_out,
         log_ratios,
+        mean_baseline,
         optimal_policy,
         optimal_value,
         shape,
+        standardised,
     )
 
     __version__: str
@@ -46,11 +49,14 @@ __all__ = [
     "anchor",
     "anchored_rewards",
     "augment",
+    "batch_whitened",
     "leave_one_out",
     "log_ratios",
+    "mean_baseline",
     "optimal_policy",
     "optimal_value",
     "shape",
+    "standardised",
 ]
 
 

@@ -4,7 +4,7 @@ Arrays come first and in the order ``rewards, ref_log_probs``; everything else g
 functions accept NumPy, torch and JAX arrays with any leading axes, and return the same kind.
 """
 
-from polymode.core.advantages import leave_one_out
+from polymode.core.advantages import batch_whitened, leave_one_out, mean_baseline, standardised
 from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
 from polymode.core.shaping import shape
 from polymode.core.targets import log_ratios, optimal_policy, optimal_value
@@ -14,9 +14,12 @@ __all__ = [
     "anchor",
     "anchored_rewards",
     "augment",
+    "batch_whitened",
     "leave_one_out",
     "log_ratios",
+    "mean_baseline",
     "optimal_policy",
     "optimal_value",
     "shape",
+    "standardised",
 ]
