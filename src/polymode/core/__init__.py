@@ -6,15 +6,19 @@ functions accept NumPy, torch and JAX arrays with any leading axes, and return t
 
 from polymode.core.advantages import batch_whitened, leave_one_out, mean_baseline, standardised
 from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
+from polymode.core.estimators import ESTIMATORS, Estimator, estimate_kl
 from polymode.core.shaping import shape
 from polymode.core.targets import log_ratios, optimal_policy, optimal_value
 
 __all__ = [
+    "ESTIMATORS",
     "Anchored",
+    "Estimator",
     "anchor",
     "anchored_rewards",
     "augment",
     "batch_whitened",
+    "estimate_kl",
     "leave_one_out",
     "log_ratios",
     "mean_baseline",
