@@ -61,6 +61,13 @@ def test_whole_numbers(value):
         assert list(checks.whole(k=bad)) == [f"k must be an integer >= 1, got {bad!r}"]
 
 
+def test_number_of_axes():
+    assert not list(checks.axes_of(2, a=np.zeros((1, 1))))
+    assert not list(checks.axes_of("2", a=np.zeros(1)))  # that is another problem
+    with pytest.raises(ShapeError, match=r"^a must have 2 axes at least, got shape \(3,\)$"):
+        checks.require(checks.axes_of(2, a=np.zeros(3)))
+
+
 def test_arrays_of_a_library_that_is_not_served():
     class Foreign:
         """An array of a library that follows the standard, but that the core does not know."""

@@ -7,6 +7,7 @@ functions accept NumPy, torch and JAX arrays with any leading axes, and return t
 from polymode.core.advantages import batch_whitened, leave_one_out, mean_baseline, standardised
 from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
 from polymode.core.estimators import ESTIMATORS, Estimator, estimate_kl
+from polymode.core.optimise import gradient_flow
 from polymode.core.shaping import shape
 from polymode.core.targets import log_ratios, optimal_policy, optimal_value
 
@@ -19,6 +20,7 @@ __all__ = [
     "augment",
     "batch_whitened",
     "estimate_kl",
+    "gradient_flow",
     "leave_one_out",
     "log_ratios",
     "mean_baseline",

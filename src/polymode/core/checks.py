@@ -17,6 +17,7 @@ from polymode.core.arrays import Array, array_namespace, as_array, as_keys, libr
 from polymode.errors import ArgumentError, ShapeError
 
 __all__ = [
+    "axes_of",
     "axis_of",
     "columns",
     "did_you_mean",
@@ -295,6 +296,27 @@ def pairs_of(rewards: Array, **arrays: Array) -> Iterator[str]:
         if shapes[name] != (*shapes["rewards"], *shapes["rewards"][-1:]):
             listed = _listed(shapes)
             yield _ShapeProblem(f"{name} must have an entry for every two samples, got {listed}")
+
+
+def axes_of(n_axes: int, **arrays: Array) -> Iterator[str]:
+    """Check that arrays have as many axes as they need.
+
+    Parameters
+    ----------
+    n_axes : int
+        The number that is needed; anything else than a number is left to `whole`.
+    **arrays : array
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        One problem for each array.
+    """
+    for name, array in arrays.items():
+        if isinstance(n_axes, Integral) and array.ndim < int(n_axes):
+            shape = tuple(array.shape)
+            yield _ShapeProblem(f"{name} must have {n_axes} axes at least, got shape {shape}")
 
 
 def axis_of(axis: int, **arrays: Array) -> Iterator[str]:
