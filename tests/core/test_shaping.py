@@ -51,7 +51,8 @@ def columns(draw, broken=True):
     shape_ = draw(shapes())
     rng = np.random.default_rng(draw(SEEDS))
     rewards = rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0, np.nan], shape_)
-    logs = [rng.integers(-20, 0, shape_).astype(float) for _ in range(2)]
+    # Ties in log q would leave the choice of the anchor to the order of the samples.
+    logs = [rng.uniform(-20, 0, shape_), rng.integers(-20, 0, shape_).astype(float)]
     if broken and draw(st.booleans()):
         for column in logs:
             column[rng.random(shape_) < 0.2] = -np.inf
