@@ -25,14 +25,18 @@ if TYPE_CHECKING:
         anchor,
         anchored_rewards,
         augment,
+        batch_whitened,
         divergence_names,
         f_divergence,
         leave_one_out,
         log_ratios,
+        mean_baseline,
         multiplier,
         optimal_policy,
         optimal_value,
         register_divergence,
+        shape,
+        standardised,
     )
 
     __version__: str
@@ -53,14 +57,18 @@ __all__ = [
     "anchor",
     "anchored_rewards",
     "augment",
+    "batch_whitened",
     "divergence_names",
     "f_divergence",
     "leave_one_out",
     "log_ratios",
+    "mean_baseline",
     "multiplier",
     "optimal_policy",
     "optimal_value",
     "register_divergence",
+    "shape",
+    "standardised",
 ]
 
 

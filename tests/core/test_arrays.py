@@ -11,6 +11,8 @@ from polymode.core.arrays import (
     array_namespace,
     as_array,
     as_keys,
+    at_least,
+    detached,
     library,
     logsumexp,
     widen,
@@ -114,3 +116,25 @@ def test_keys():
     assert as_keys(("a", "b")).dtype == object
     assert as_keys(np.array(["a"])).dtype.kind == "U"
     assert as_keys("ab").shape == ()
+
+
+@each_library
+def test_thresholds_are_compared_in_the_type_of_the_array(to):
+    for dtype in (np.float32, np.float64):
+        reached = at_least(to(np.array([0.7, 0.1, np.nan], dtype)), 0.7)
+        np.testing.assert_array_equal(np.asarray(reached), [True, False, False])
+    np.testing.assert_array_equal(np.asarray(at_least(to(np.array([0, 1])), 0.5)), [False, True])
+
+
+@each_library
+def test_stopped_gradients_keep_the_numbers(to):
+    x = to(np.array([1.0, 2.0]))
+    assert type(detached(x)) is type(x)
+    np.testing.assert_array_equal(np.asarray(detached(x)), [1.0, 2.0])
+
+
+def test_stopped_gradients_stop():
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    torch.sum(x * detached(x)).backward()
+    torch.testing.assert_close(x.grad, torch.tensor([1.0, 2.0]))  # not 2 x

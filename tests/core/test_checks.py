@@ -47,6 +47,27 @@ def test_positive_numbers_of_every_kind(value):
     assert not list(checks.positive(beta=value))
 
 
+@pytest.mark.parametrize("value", [0, 0.0, np.float32(0.5), 3])
+def test_numbers_that_may_be_zero(value):
+    assert not list(checks.non_negative(strength=value))
+    (problem,) = checks.non_negative(strength=-1e-9)
+    assert problem == "strength must be a finite number >= 0, got -1e-09"
+
+
+@pytest.mark.parametrize("value", [1, np.int64(7)])
+def test_whole_numbers(value):
+    assert not list(checks.whole(k=value))
+    for bad in (0, 1.0, True, "1"):
+        assert list(checks.whole(k=bad)) == [f"k must be an integer >= 1, got {bad!r}"]
+
+
+def test_number_of_axes():
+    assert not list(checks.axes_of(2, a=np.zeros((1, 1))))
+    assert not list(checks.axes_of("2", a=np.zeros(1)))  # that is another problem
+    with pytest.raises(ShapeError, match=r"^a must have 2 axes at least, got shape \(3,\)$"):
+        checks.require(checks.axes_of(2, a=np.zeros(3)))
+
+
 def test_arrays_of_a_library_that_is_not_served():
     class Foreign:
         """An array of a library that follows the standard, but that the core does not know."""

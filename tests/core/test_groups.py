@@ -51,6 +51,20 @@ def test_argmax_is_the_position_of_the_first_maximum(to, case):
 
 
 @each_library
+@given(case=grouped(), data=st.data())
+def test_rank_counts_the_smaller_ones_and_half_of_the_ties(to, case, data):
+    values, labels = case
+    values = np.round(values, -1)  # ties
+    mask = data.draw(hnp.arrays(np.bool_, values.shape))
+    ranks = np.asarray(Groups.of(labels, like=to(values)).rank(to(values), mask=to(mask)))
+    for index in np.ndindex(values.shape):
+        row, i = index[:-1], index[-1]
+        rivals = values[row][mask[row] & (labels == labels[i])]
+        smaller, ties = np.sum(rivals < values[index]), np.sum(rivals == values[index])
+        assert ranks[index] == (smaller + (ties + 1) / 2 if mask[index] else 0)
+
+
+@each_library
 @given(case=grouped())
 def test_count_and_expand(to, case):
     values, labels = case

@@ -4,7 +4,7 @@ Arrays come first and in the order ``rewards, ref_log_probs``; everything else g
 functions accept NumPy, torch and JAX arrays with any leading axes, and return the same kind.
 """
 
-from polymode.core.advantages import leave_one_out
+from polymode.core.advantages import batch_whitened, leave_one_out, mean_baseline, standardised
 from polymode.core.anchoring import Anchored, anchor, anchored_rewards, augment
 from polymode.core.divergences import (
     Divergence,
@@ -13,21 +13,32 @@ from polymode.core.divergences import (
     f_divergence,
     register_divergence,
 )
+from polymode.core.estimators import ESTIMATORS, Estimator, estimate_kl
+from polymode.core.optimise import gradient_flow
+from polymode.core.shaping import shape
 from polymode.core.targets import log_ratios, multiplier, optimal_policy, optimal_value
 
 __all__ = [
+    "ESTIMATORS",
     "Anchored",
     "Divergence",
+    "Estimator",
     "alpha_divergence",
     "anchor",
     "anchored_rewards",
     "augment",
+    "batch_whitened",
     "divergence_names",
+    "estimate_kl",
     "f_divergence",
+    "gradient_flow",
     "leave_one_out",
     "log_ratios",
+    "mean_baseline",
     "multiplier",
     "optimal_policy",
     "optimal_value",
     "register_divergence",
+    "shape",
+    "standardised",
 ]

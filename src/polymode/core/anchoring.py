@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Bool, Float, Integer, Real
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, device, widen
+from polymode.core.arrays import Array, array_namespace, as_array, at_least, device, widen
 from polymode.core.groups import Groups
 
 __all__ = ["Anchored", "anchor", "anchored_rewards", "augment"]
@@ -387,9 +387,7 @@ def _find_anchors(
 def _is_good(rewards: Array, ref_log_probs: Array, threshold: Any) -> Array:
     """Mark rewards at or above the threshold that the reference can reach; NaN is never good."""
     xp = array_namespace(rewards, ref_log_probs)
-    if xp.isdtype(rewards.dtype, "real floating"):  # in float64, a float32 0.7 is less than 0.7
-        threshold = xp.asarray(threshold, dtype=rewards.dtype, device=device(rewards))
-    return (rewards >= threshold) & xp.isfinite(ref_log_probs)
+    return at_least(rewards, threshold) & xp.isfinite(ref_log_probs)
 
 
 def _log_mode_mass(log_q: Array, good: Array, modes: Groups, outputs: Any) -> Array:

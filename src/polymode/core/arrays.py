@@ -18,6 +18,7 @@ __all__ = [
     "array_namespace",
     "as_array",
     "as_keys",
+    "at_least",
     "detached",
     "device",
     "has_gradient",
@@ -187,6 +188,32 @@ def _cast(x: Array, *, dtype: Any) -> Array:
     """Cast; what lies beyond the range of a narrow float becomes its infinity, silently."""
     with np.errstate(over="ignore"):
         return array_namespace(x).astype(x, dtype)
+
+
+def at_least(x: Array, threshold: Any) -> Array:
+    """Return where an array reaches a threshold, compared in the float type of the array.
+
+    Parameters
+    ----------
+    x : array, shape (..., n)
+        Real. NaN reaches nothing.
+    threshold : float or array that broadcasts to `x`
+        The threshold; in float64, a float32 value of 0.7 would be less than 0.7.
+
+    Returns
+    -------
+    array of bool, shape (..., n)
+        Where ``x >= threshold``.
+
+    Examples
+    --------
+    >>> at_least(np.float32([0.7, 0.1, np.nan]), 0.7)
+    array([ True, False, False])
+    """
+    xp = array_namespace(x)
+    if xp.isdtype(x.dtype, "real floating"):
+        threshold = xp.asarray(threshold, dtype=x.dtype, device=device(x))
+    return x >= threshold
 
 
 def logsumexp_by(

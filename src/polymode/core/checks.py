@@ -8,7 +8,7 @@ wait for the device in every call.
 import difflib
 import math
 from collections.abc import Iterable, Iterator
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from polymode.core.arrays import Array, array_namespace, as_array, as_keys, libr
 from polymode.errors import ArgumentError, ShapeError
 
 __all__ = [
+    "axes_of",
     "axis_of",
     "columns",
     "did_you_mean",
@@ -25,10 +26,13 @@ __all__ = [
     "integer_labels",
     "key_labels",
     "known",
+    "non_negative",
+    "pairs_of",
     "positive",
     "real_arrays",
     "require",
     "threshold_for",
+    "whole",
 ]
 
 
@@ -163,6 +167,42 @@ def instance(name: str, value: object, kind: type) -> Iterator[str]:
         yield f"{name} must be a {kind.__name__}, got {value!r}"
 
 
+def non_negative(**scalars: object) -> Iterator[str]:
+    """Check that numbers are finite and >= 0.
+
+    Parameters
+    ----------
+    **scalars : float
+        The numbers by their names.
+
+    Yields
+    ------
+    str
+        One problem for each number.
+    """
+    for name, value in scalars.items():
+        if not (isinstance(value, Real) and math.isfinite(value) and float(value) >= 0):
+            yield f"{name} must be a finite number >= 0, got {value!r}"
+
+
+def whole(**scalars: object) -> Iterator[str]:
+    """Check that numbers are integers >= 1.
+
+    Parameters
+    ----------
+    **scalars : int
+        The numbers by their names.
+
+    Yields
+    ------
+    str
+        One problem for each number.
+    """
+    for name, value in scalars.items():
+        if isinstance(value, bool) or not (isinstance(value, Integral) and int(value) >= 1):
+            yield f"{name} must be an integer >= 1, got {value!r}"
+
+
 def real_arrays(**arrays: Array) -> Iterator[str]:
     """Check that arrays hold real numbers and come from one library that the core serves.
 
@@ -274,6 +314,50 @@ def key_labels(rewards: Array, **labels: Any) -> Iterator[str]:
         if not (_has_kind(given, "integral") or _is_string(given)):
             yield f"{name} must be integer or string keys, got dtype {given.dtype}"
         yield from _one_per_sample(rewards, name, given)
+
+
+def pairs_of(rewards: Array, **arrays: Array) -> Iterator[str]:
+    """Check that arrays have an entry for every two samples of a row, and one library.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What the pairs are made of.
+    **arrays : array, shape (..., n, n)
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, array in arrays.items():
+        yield from _one_library(**{"rewards": rewards, name: array})
+        shapes = {name: tuple(array.shape), "rewards": tuple(rewards.shape)}
+        if shapes[name] != (*shapes["rewards"], *shapes["rewards"][-1:]):
+            listed = _listed(shapes)
+            yield _ShapeProblem(f"{name} must have an entry for every two samples, got {listed}")
+
+
+def axes_of(n_axes: int, **arrays: Array) -> Iterator[str]:
+    """Check that arrays have as many axes as they need.
+
+    Parameters
+    ----------
+    n_axes : int
+        The number that is needed; anything else than a number is left to `whole`.
+    **arrays : array
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        One problem for each array.
+    """
+    for name, array in arrays.items():
+        if isinstance(n_axes, Integral) and array.ndim < int(n_axes):
+            shape = tuple(array.shape)
+            yield _ShapeProblem(f"{name} must have {n_axes} axes at least, got shape {shape}")
 
 
 def axis_of(axis: int, **arrays: Array) -> Iterator[str]:

@@ -4,6 +4,7 @@ Samples lie along the last axis; a group is a set of positions on it, the same i
 leading axes. No function here loops over groups, and all work on NumPy, torch and JAX arrays.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -176,6 +177,49 @@ class Groups:
         from_end = n - xp.arange(n, dtype=self.index.dtype, device=device(x))
         return n - self.max(xp.where(x == self.expand(self.max(x)), from_end, 0))
 
+    def rank(
+        self, x: Real[Array, "*batch n"], *, mask: Bool[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        """Return the rank of each position within its group, from 1 for the smallest.
+
+        Parameters
+        ----------
+        x : array, shape (..., n)
+            Real floating, without NaN where `mask` holds; infinities are numbers like any other.
+        mask : array of bool, shape (..., n)
+            True for the positions that are ranked: the others count for nobody.
+
+        Returns
+        -------
+        array, shape (..., n)
+            Ranks in the dtype of `x`, 0 where `mask` is False. Equal values share the mean of
+            their ranks, so that no rank depends on the order of the positions.
+
+        Notes
+        -----
+        Cost O(n log n), without waiting for the device. Gradient 0.
+
+        Examples
+        --------
+        >>> groups = Groups.of([0, 0, 0, 1], like=np.zeros(4))
+        >>> groups.rank(np.array([5.0, 2.0, 5.0, 7.0]), mask=np.ones(4, dtype=bool))
+        array([2.5, 1. , 2.5, 1. ])
+        """
+        xp = array_namespace(x)
+        n_rows = math.prod(x.shape[:-1])
+        rows = xp.arange(n_rows, dtype=self.index.dtype, device=device(x))[:, None]
+        cell = xp.reshape(rows * self.n_groups + self.index, (-1,))  # every row has groups its own
+        keep = xp.astype(xp.reshape(mask, (-1,)), x.dtype)
+        value = xp.reshape(xp.where(mask, x, xp.inf), (-1,))
+        order = xp.argsort(value, stable=True)
+        order = xp.take(order, xp.argsort(xp.take(cell, order), stable=True))
+        cell, keep, value = (xp.take(array, order) for array in (cell, keep, value))
+        before = _summed_before(Groups(cell, n_rows * self.n_groups), keep)
+        ties = Groups(_runs(cell, value), cell.shape[0])
+        rank = _summed_before(ties, keep) - before + (ties.expand(ties.sum(keep)) + 1.0) / 2.0
+        rank = xp.take(rank * keep, xp.argsort(order))
+        return xp.reshape(rank, x.shape)
+
     def expand(self, per_group: Array) -> Array:
         """Return, at each position, the value of its group.
 
@@ -207,6 +251,20 @@ def _numbered(keys: Array, like: Array) -> Integer[Array, " n"]:
         seen: dict[str, int] = {}
         numbers = np.asarray([seen.setdefault(key, len(seen)) for key in keys.tolist()])
     return array_namespace(like).asarray(numbers, device=device(like))
+
+
+def _summed_before(groups: Groups, weights: Array) -> Array:
+    """Return, at each position, the sum of the weights in all groups of a smaller number."""
+    total = groups.sum(weights)
+    return groups.expand(array_namespace(total).cumulative_sum(total) - total)
+
+
+def _runs(cell: Array, value: Array) -> Integer[Array, " n"]:
+    """Number, from 0, the runs of neighbours that are equal in both columns."""
+    xp = array_namespace(cell)
+    changed = (cell[1:] != cell[:-1]) | (value[1:] != value[:-1])
+    start = xp.zeros(1, dtype=cell.dtype, device=device(cell))
+    return xp.cumulative_sum(xp.concat([start, xp.astype(changed, cell.dtype)]))
 
 
 def _scatter(x: Array, groups: Groups, how: Literal["sum", "max"]) -> Array:
