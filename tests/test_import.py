@@ -61,3 +61,24 @@ def test_version_is_that_of_the_installed_package():
     except metadata.PackageNotFoundError:
         pytest.skip("polymode runs from its sources, without metadata")
     assert polymode.__version__ == expected
+
+
+WITHOUT_TRL = "import sys; sys.modules['trl'] = None\n"
+
+
+def test_a_missing_extra_is_asked_for_by_name():
+    code = (
+        f"{WITHOUT_TRL}import polymode.language\n"
+        "try: polymode.language.MARATrainer\n"
+        "except ImportError as error: print(type(error).__name__, error)"
+    )
+    expected = "MissingExtraError needs trl: `pip install 'polymode[language]'`"
+    assert run(code).splitlines()[-1] == expected
+
+
+def test_the_command_line_asks_for_a_missing_extra_in_one_line(tmp_path):
+    code = f"{WITHOUT_TRL}sys.argv = ['polymode', 'demo']\nfrom polymode.cli import main; main()"
+    command = (sys.executable, "-c", code)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "polymode: needs trl: `pip install 'polymode[all]'`"
