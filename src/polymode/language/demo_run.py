@@ -77,7 +77,7 @@ def check_run(settings: DemoSettings, out: Path, *, resume: bool) -> None:
     path = out / "settings.json"
     if not path.exists():
         if resume:
-            raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+            raise _nothing_to_resume(out)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"{out} is in use and holds no demo run: choose another --out")
         return
@@ -91,11 +91,15 @@ def check_run(settings: DemoSettings, out: Path, *, resume: bool) -> None:
         raise InputError(f"{out} was started with other settings: {'; '.join(changed)}")
 
 
+def _nothing_to_resume(out: Path) -> InputError:
+    return InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+
+
 def resumed_settings(out: Path, said: Mapping[str, Any]) -> DemoSettings:
     """Read the settings that a run was started with; `said` are those that the user gave again."""
     path = out / "settings.json"
     if not path.is_file():
-        raise InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+        raise _nothing_to_resume(out)
     try:
         kept = json.loads(path.read_text())
         known = {field.name for field in fields(DemoSettings)}
