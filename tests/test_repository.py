@@ -27,7 +27,7 @@ def requirements():
     project = PROJECT["project"]
     extras = project["optional-dependencies"].values()
     lists = (project["dependencies"], *extras, *PROJECT["dependency-groups"].values())
-    named = [Requirement(text) for texts in lists for text in texts]
+    named = [Requirement(text) for texts in lists for text in texts if isinstance(text, str)]
     return [requirement for requirement in named if requirement.name != "polymode"]
 
 
