@@ -95,6 +95,7 @@ def test_names_become_links_and_code_and_examples_do_not():
 
 def test_types_are_text():
     assert markdown("x : array, shape (..., n)\n    It.") == "x : array of shape (..., n)\n    It."
+    assert markdown("x : array like `y`\n    It.") == "x : array like y\n    It."
     assert markdown('x : {"a", "b"}\n    It.') == 'x : one of "a", "b"\n    It.'
 
 

@@ -25,6 +25,7 @@ TABLE = re.compile(
 REFERENCE = re.compile(r"^\.\. \[(\d+)\] ((?:[^\n]+\n)(?:   [^\n]+\n)*)", re.MULTILINE)
 SEE_ALSO = re.compile(r"^(See Also\n-+\n)(.*?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 CHOICE = re.compile(r"^(\w+ : )\{([^}]+)\}", re.MULTILINE)
+TYPE = re.compile(r"^\w[\w, ]* : [^\n]+$", re.MULTILINE)
 ROLE = re.compile(r":math:`([^`]+)`")
 NAME = re.compile(r"(?<![`\w:\[])`([A-Za-z_][\w.]*)`(?![`\w])")
 ARXIV = re.compile(r"arXiv\s+(\d{4}\.\d{5})")
@@ -67,6 +68,7 @@ def to_markdown(text: str, links: Mapping[str, str]) -> str:
     text = CHOICE.sub(r"\1one of \2", text)  # else a set, with its first entry as the default
     text = TABLE.sub(_table, text)
     text = SEE_ALSO.sub(lambda m: m[1] + _list_of_names(m[2]), text)
+    text = TYPE.sub(lambda m: m[0].replace("`", ""), text)  # types are set as code already
     text = REFERENCE.sub(_reference, text)
     blocks = text.rstrip().split("\n\n")
     return "\n\n".join(_inline(block, links) for block in blocks)
