@@ -93,9 +93,26 @@ def shared_prompt_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def plateau_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per objective of Figure 5: how far the trained policy is from its optimum."""
+    panels = files[0]["panels"]
+    steps = [row["n_steps"] for row in panels[0]["trained"]]
+    lines = [
+        "| beta | objective | " + " | ".join(f"after {n:,} steps" for n in steps) + " |",
+        "|---|---|" + "---|" * len(steps),
+    ]
+    for panel in panels:
+        kl = panel["divergence"].replace("_kl", " KL")
+        distances = [row["total_variation"] for row in panel["trained"]]
+        cells = [f"{tv['mean']:.3f} [{tv['min']:.3f}, {tv['max']:.3f}]" for tv in distances]
+        lines.append(f"| {panel['beta']:g} | {kl}, {panel['method']} | {' | '.join(cells)} |")
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
+    "polymode paper figures": plateau_rows,
 }
 
 if __name__ == "__main__":
