@@ -21,6 +21,7 @@ from polymode.core.anchors import (
     CarriedAnchors,
     Found,
     Labels,
+    Rule,
     carried_problems,
     find_anchors,
 )
@@ -185,22 +186,13 @@ def anchor(
     array([0. , 0.5, 0.5])
     """
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    labels = Labels(groups, modes, outputs)
+    labels, rule = Labels(groups, modes, outputs), Rule(threshold, choice, beta, carried)
     checks.require(
-        *_problems(rewards, ref_log_probs, labels, threshold=threshold, choice=choice),
+        *_problems(rewards, ref_log_probs, labels, rule),
         _beta_problems(beta, choice, max_bonus),
         _amount_problems(strength, max_bonus),
-        carried_problems(rewards, groups, carried),
     )
-    found = find_anchors(
-        rewards,
-        ref_log_probs,
-        labels,
-        threshold=threshold,
-        choice=choice,
-        beta=beta,
-        carried=carried,
-    )
+    found = find_anchors(rewards, ref_log_probs, labels, rule)
     gap = found.gap
     if max_bonus is not None and beta is not None:
         gap = _at_most(gap, max_bonus / beta)
@@ -304,22 +296,13 @@ def augment(
     array([0.375, 0.125, 0.5  ])
     """
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    labels = Labels(groups, modes, outputs)
+    labels, rule = Labels(groups, modes, outputs), Rule(threshold, choice, beta, carried)
     checks.require(
-        *_problems(rewards, ref_log_probs, labels, threshold=threshold, choice=choice),
+        *_problems(rewards, ref_log_probs, labels, rule),
         checks.positive(beta=beta),
         _amount_problems(strength, max_bonus),
-        carried_problems(rewards, groups, carried),
     )
-    found = find_anchors(
-        rewards,
-        ref_log_probs,
-        labels,
-        threshold=threshold,
-        choice=choice,
-        beta=beta,
-        carried=carried,
-    )
+    found = find_anchors(rewards, ref_log_probs, labels, rule)
     bonus = _at_most(beta * found.gap, max_bonus)
     return Anchored(
         rewards=found.narrow(_towards(found.anchor_reward + bonus, found, strength)),
@@ -408,16 +391,17 @@ def anchored_rewards(
 
 
 def _problems(
-    rewards: Array, ref_log_probs: Array, labels: Labels, *, threshold: Any, choice: str
+    rewards: Array, ref_log_probs: Array, labels: Labels, rule: Rule
 ) -> tuple[Iterator[str], ...]:
     """Check the arguments that every batch has."""
     groups, modes, outputs = labels
     return (
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.threshold_for(rewards, threshold),
+        checks.threshold_for(rewards, rule.threshold),
         checks.integer_labels(rewards, groups=groups),
         checks.key_labels(rewards, modes=modes, outputs=outputs),
-        checks.known("choice", choice, CHOICES),
+        checks.known("choice", rule.choice, CHOICES),
+        carried_problems(rewards, groups, rule.carried),
     )
 
 

@@ -15,7 +15,15 @@ from polymode.core.arrays import Array, array_namespace, as_keys, detached, devi
 from polymode.core.groups import Groups
 from polymode.core.thresholds import reaches
 
-__all__ = ["CHOICES", "CarriedAnchors", "Found", "Labels", "carried_problems", "find_anchors"]
+__all__ = [
+    "CHOICES",
+    "CarriedAnchors",
+    "Found",
+    "Labels",
+    "Rule",
+    "carried_problems",
+    "find_anchors",
+]
 
 CHOICES = ("most_likely", "best_level")
 
@@ -60,6 +68,27 @@ class Labels(NamedTuple):
     groups: Any
     modes: Any
     outputs: Any
+
+
+class Rule(NamedTuple):
+    """What is good, and which of the good anchors, as `anchor` takes it.
+
+    Parameters
+    ----------
+    threshold : float, array or callable
+        What makes a sample good.
+    choice : str
+        One of `CHOICES`.
+    beta : float or None
+        Strength of the regulariser, in reward units per nat; needed by ``"best_level"``.
+    carried : CarriedAnchors or None
+        The anchors of earlier batches.
+    """
+
+    threshold: Any
+    choice: str
+    beta: float | None
+    carried: CarriedAnchors | None
 
 
 class Found(NamedTuple):
@@ -143,11 +172,7 @@ def find_anchors(
     rewards: Real[Array, "*batch n"],
     ref_log_probs: Float[Array, "*batch n"],
     labels: Labels,
-    *,
-    threshold: Any,
-    choice: str,
-    beta: float | None,
-    carried: CarriedAnchors | None,
+    rule: Rule,
 ) -> Found:
     """Find the good outputs, the anchor of each group, and what separates them from it.
 
@@ -157,14 +182,8 @@ def find_anchors(
         The columns, checked.
     labels : Labels
         The labels, checked.
-    threshold : float, array or callable
-        What makes a sample good.
-    choice : str
-        One of `CHOICES`.
-    beta : float or None
-        Strength of the regulariser, in reward units per nat; needed by ``"best_level"``.
-    carried : CarriedAnchors or None
-        The anchors of earlier batches.
+    rule : Rule
+        What is good and what anchors, checked.
 
     Returns
     -------
@@ -173,17 +192,18 @@ def find_anchors(
     """
     xp = array_namespace(rewards, ref_log_probs)
     group = Groups.of(labels.groups, like=rewards)
-    good = reaches(rewards, threshold, group) & xp.isfinite(ref_log_probs)
+    good = reaches(rewards, rule.threshold, group) & xp.isfinite(ref_log_probs)
     (r, log_q), narrow = widen(rewards, ref_log_probs)
     own = mass = xp.where(good, log_q, -xp.inf)
     if labels.modes is not None:
         mass = _log_mode_mass(own, group.split(labels.modes), labels.outputs)
         mass = xp.where(good, mass, -xp.inf)
     candidates = _Candidates(group, r, log_mass=mass, tie_break=own)
-    keys = None if carried is None else _keys(labels.groups, carried, like=r)
-    if carried is not None:
-        candidates = _with_carried(candidates, keys, carried)
-    best = _choose(candidates, choice, beta)
+    keys = None
+    if rule.carried is not None:
+        keys = _keys(labels.groups, rule.carried, like=r)
+        candidates = _with_carried(candidates, keys, rule.carried)
+    best = _choose(candidates, rule)
     level = xp.where(best.exists, best.log_mass, 0.0)
     n = r.shape[-1]
 
@@ -198,7 +218,7 @@ def find_anchors(
         anchor_reward=at_samples(xp.where(best.exists, best.reward, 0.0)),
         gap=xp.where(good, at_samples(level) - mass, 0.0),
         narrow=narrow,
-        carried=None if carried is None else _to_carry(best, candidates.group.max(keys)),
+        carried=None if keys is None else _to_carry(best, candidates.group.max(keys)),
     )
 
 
@@ -213,17 +233,16 @@ def _log_mode_mass(log_q: Array, modes: Groups, outputs: Any) -> Array:
     return modes.expand(modes.logsumexp(log_q))
 
 
-def _choose(candidates: _Candidates, choice: str, beta: float | None) -> _Best:
+def _choose(candidates: _Candidates, rule: Rule) -> _Best:
     """Find the best candidate of each group: of the best level the likeliest, of those the first.
 
     Without modes the likeliest candidate is its own tie-break, and one search is enough.
     """
     group, r, mass, tie_break = candidates
     xp = array_namespace(r)
-    if choice == "best_level" or mass is not tie_break:
-        level = mass
-        if choice == "best_level":
-            level = xp.where(mass > -xp.inf, r + beta * mass, -xp.inf)
+    by_level = rule.choice == "best_level"
+    if by_level or mass is not tie_break:
+        level = xp.where(mass > -xp.inf, r + rule.beta * mass, -xp.inf) if by_level else mass
         on_top = level == group.expand(group.max(level))
         tie_break = xp.where(on_top, tie_break, -xp.inf)
     position = group.argmax(tie_break)
