@@ -237,12 +237,13 @@ def test_no_shaper_with_a_threshold_is_left_out():
 
 
 def test_shapers_leave_unscored_samples_out_of_a_percentile():
-    # Without the sample whose log p is NaN, the median is that of 0 and 1: only 1 reaches it.
+    # Without the sample whose log p is NaN, the 70th percentile is that of 0 and 1: .7, which 1
+    # reaches. With it, it would be 1 + .4 (9 - 1).
     shaped = shaping.unlikeliness(
         [0.0, 1.0, 9.0],
         np.zeros(3),
         log_probs=[-1.0, -1.0, np.nan],
-        threshold=percentile_threshold(50),
+        threshold=percentile_threshold(70),
     )
     np.testing.assert_allclose(shaped, [0.0, 0.9375, np.nan])  # 1 - .25 (2 - 1.5) / 2
 
