@@ -42,11 +42,14 @@ class Curve(ABC):
         The edge; 0 for slopes without ends, where ``y`` is the slope itself.
     unit : float
         What a distance of 1 is as a difference of slopes.
+    keeps_gaps : bool
+        Whether `prepare` returns the gaps as they are.
     """
 
     above: bool
     edge: float
     unit: float = 1.0
+    keeps_gaps: bool = True
 
     @abstractmethod
     def distance(self, log_u: Array) -> Array:
@@ -167,7 +170,7 @@ class Curve(ABC):
         mass: Array,
         best: Array,  # noqa: ARG002 - for curves that know what the best outcomes add
     ) -> _Pair:
-        """Return ``log(sum t)`` at the unknowns, and better unknowns.
+        """Return the mass of the policy at the unknowns, and better unknowns.
 
         Parameters
         ----------
@@ -180,16 +183,15 @@ class Curve(ABC):
 
         Returns
         -------
-        log_mass : array, shape (m,)
-            How far from the root, in nats.
+        sum_t : array, shape (m,)
+            The mass as a share of that of the reference; 1 at the root.
         x : array, shape (m,)
             Here by a step of Newton's method in the distance that belongs to the mass.
         """
-        m = total / mass
-        log_mass = np.log(m)
-        y = self.distance(log_mass)
-        back = self.distance(np.zeros_like(m)) - y
-        return log_mass, x + back * self.gain(y) * total / pull
+        sum_t = total / mass
+        y = self.distance(np.log(sum_t))
+        back = self.distance(np.zeros_like(y)) - y
+        return sum_t, x + back * self.gain(y) * total / pull
 
     def log_ratios(
         self,
@@ -258,13 +260,17 @@ class PowerCurve(Curve):
         """Return ``sum q y**power`` and ``sum q y**(power - 1)``."""
         y, t = work
         self._distances(gaps, x, y)
+        if self.power > 1:  # what is dead adds nothing to either sum
+            np.maximum(y, 0.0, out=y)
+            _times_power(weights, y, self.power - 1, out=t)
+            pull = np.add.reduce(t, 0)
+            return np.add.reduce(np.multiply(t, y, out=t), 0), pull
         if not self.above:
             weights = np.multiply(weights, y > 0, out=t)
             np.maximum(y, _TINY, out=y)
         _times_power(weights, y, self.power, out=t)
         total = np.add.reduce(t, 0)
-        np.divide(t, y, out=t)
-        return total, np.add.reduce(t, 0)
+        return total, np.add.reduce(np.divide(t, y, out=t), 0)
 
     def advance(
         self,
@@ -274,17 +280,22 @@ class PowerCurve(Curve):
         mass: Array,
         best: Array,  # noqa: ARG002
     ) -> _Pair:
-        """Return the log-mass and Newton's step, in which factors cancel."""
-        log_mass = np.log(total / mass)
-        return log_mass, x + np.expm1(log_mass * -self.kappa) * total / pull
+        """Return the mass and Newton's step, in which factors cancel."""
+        sum_t = total / mass
+        return sum_t, x + (_power(sum_t, -self.kappa) - 1.0) * total / pull
 
-    def log_ratios(self, d: Array, gaps: Array, x: Array, out: Array) -> None:
+    def log_ratios(
+        self,
+        d: Array,  # noqa: ARG002
+        gaps: Array,
+        x: Array,
+        out: Array,
+    ) -> None:
         """Write ``log(y) / kappa``."""
+        self._distances(gaps, x, out)
         if not self.above:
-            super().log_ratios(d, gaps, x, out)
-            return
-        np.log(np.add(gaps, x, out=out), out=out)
-        np.multiply(out, self.power, out=out)
+            np.maximum(out, 0.0, out=out)
+        np.multiply(np.log(out, out=out), self.power, out=out)
 
 
 class _RationalCurve(Curve):
@@ -302,27 +313,24 @@ class _RationalCurve(Curve):
         return total, np.add.reduce(t, 0)
 
     def advance(self, x: Array, total: Array, pull: Array, mass: Array, best: Array) -> _Pair:
-        """Return the log-mass, and the root if all but the first pole were a single other one.
+        """Return the mass, and the root if all but the first pole were a single other one.
 
         The pole of the best outcomes is kept, ``c / (x + a)`` has value and slope of the others.
         """
-        log_mass = np.log(total / mass)
-        alone = best / x
-        others = total - alone
-        distance = others / (pull - alone / x)  # x + a
+        sum_t, first = total / mass, best / mass
+        alone = first / x
+        others = sum_t - alone
+        distance = others / (pull / mass - alone / x)  # x + a
         a = distance - x
-        first = best / mass
-        b = first + others * distance / mass - a
+        b = first + others * distance - a
         ends = 4.0 * first * a
-        root = b + np.sqrt(b * b + ends)
-        usable = (others > 1e-9 * total) & (a > 0) & (b > 0)
+        size = np.sqrt(b * b + ends) + np.abs(b)
+        root = np.where(b > 0, size, ends / size) * 0.5  # of both forms the one without cancelling
+        usable = np.minimum(a, others - 1e-9 * sum_t) > 0
         if usable.all():
-            return log_mass, root / 2.0
-        negative = b < 0  # the other form of the root, in which nothing cancels
-        root = np.where(negative, ends / (root - 2.0 * b), root) / 2.0
-        usable = (others > 1e-9 * total) & (a > 0) & (root > 0) & (root < np.inf)
-        newton = x + np.expm1(log_mass) * total / pull
-        return log_mass, np.where(usable, root, newton)
+            return sum_t, root
+        usable &= (root > 0) & (root < np.inf)
+        return sum_t, np.where(usable, root, x + (sum_t - 1.0) * total / pull)
 
 
 class _ReciprocalCurve(_RationalCurve, PowerCurve):
@@ -336,6 +344,7 @@ class JensenShannonCurve(_RationalCurve):
     """
 
     edge = math.log(2)
+    keeps_gaps = False
 
     def distance(self, log_u: Array) -> Array:
         """Return ``log(1 + 1/u)``."""
@@ -487,18 +496,25 @@ def _times_power(q: Array, y: Array, power: float, *, out: Array) -> None:
     """Write ``q * y**power`` to `out`, which may be `q`; common powers without a logarithm."""
     if power == 1:
         np.multiply(q, y, out=out)
-    elif power == 2:
-        np.multiply(q, y, out=out)
-        np.multiply(out, y, out=out)
+    elif power == -2:
+        np.divide(np.divide(q, y, out=out), y, out=out)
     elif power == 0.5:
         np.multiply(q, np.sqrt(y), out=out)
-    elif power == -2:
-        np.divide(q, y, out=out)
-        np.divide(out, y, out=out)
     elif power == -0.5:
         np.divide(q, np.sqrt(y), out=out)
     else:
         np.multiply(q, np.exp(power * np.log(y)), out=out)
+
+
+def _power(x: Array, power: float) -> Array:
+    """Return ``x**power``; common powers without a logarithm."""
+    if power == 1:
+        return x
+    if power == 2:
+        return x * x
+    if power == 0.5:
+        return np.sqrt(x)
+    return 1.0 / x if power == -1 else x**power
 
 
 def _log_derivative(slope: _Function, u: Array) -> Array:

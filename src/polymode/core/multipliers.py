@@ -23,7 +23,7 @@ __all__ = ["Optimum", "solve"]
 
 _MAX_STEPS = 300  # bisection alone needs about 60; no case is known that takes 40
 _FREE_STEPS = 10  # without a bracket: two groups in three need 3, one in a thousand 6
-_CLOSE = 1e-8  # nats of mass from which one more step leads to the last digits
+_CLOSE = 1e-8  # distance of the mass from 1 at which one more step leads to the last digits
 _SLACK = 1e-6  # of brackets: bounds are rounded too
 _FAR = 100.0  # |x| beyond which the distances want a base nearby
 _FLOOR = -700.0  # log q counts as this below it: e**-700 and its products are normal numbers
@@ -123,7 +123,7 @@ class _Problem(NamedTuple):
             np.exp(log_q[part], out=q[part])
             np.subtract(base, r[part], out=d[part])
             np.divide(d[part], scale, out=d[part])
-        mass, widest, dead = q.sum(0), d.max(0), None
+        mass, widest, dead = np.add.reduce(q, 0), d.max(0), None
         regular = (lowest > _FLOOR + np.log(mass)) & np.isfinite(mass + base + widest)
         if not regular.all():
             log_q, base, dead = _masked(r, log_q)
@@ -133,7 +133,7 @@ class _Problem(NamedTuple):
             d = np.where(dead, widest, d)
         best = 0.0
         for part in parts(r.shape):
-            best = best + np.add.reduce(np.where(d[part] == 0.0, q[part], 0.0), 0)
+            best = best + np.add.reduce(q[part], 0, where=d[part] == 0.0)
         weights, gaps = curve.prepare(q, d)
         low, high, start = _bracket(curve, weights, gaps, mass, best, widest)
         lone = _lone(curve, weights, gaps, mass, low)
@@ -153,7 +153,7 @@ class _Problem(NamedTuple):
         return total, pull
 
     def advance(self, x: Array) -> tuple[Array, Array]:
-        """Return the log-mass at the unknowns, and better unknowns."""
+        """Return the mass of the policy at the unknowns, and better unknowns."""
         return self.curve.advance(x, *self.total_and_pull(x), self.mass, self.best)
 
     def levels(self, x: Array) -> Array:
@@ -165,7 +165,7 @@ class _Problem(NamedTuple):
     def only(self, columns: Array) -> "_Problem":
         """Return some of the problems, as far as their roots need."""
         names = ("weights", "gaps", "mass", "best", "low", "high", "start")
-        return self._replace(**{name: getattr(self, name)[..., columns] for name in names})
+        return self._replace(**{name: getattr(self, name).take(columns, axis=-1) for name in names})
 
 
 def _masked(r: Array, log_q: Array) -> tuple[Array, Array, Array]:
@@ -186,10 +186,11 @@ def _bracket(
     No outcome has more than all mass: that bounds it by the best outcomes. All ratios are <= 1 at
     one end, and >= 1 at the other. A convex ratio at the mean gap is a bound, too (Jensen).
     """
-    total, mean = 0.0, 0.0
+    total, mean = mass, 0.0
     for part in parts(gaps.shape):
-        total = total + np.add.reduce(weights[part], 0)
-        mean = mean + np.add.reduce(weights[part] * gaps[part], 0)
+        mean = mean + np.einsum("ij,ij->j", weights[part], gaps[part])
+    if not curve.keeps_gaps:
+        total = np.add.reduce(weights, 0)
     mean = mean / total
     alone, one = curve.unknown(np.log(mass / best)), curve.unknown(np.zeros_like(mass))
     if curve.above:
@@ -216,26 +217,33 @@ def _lone(curve: Curve, weights: Array, gaps: Array, mass: Array, alone: Array) 
 
 def _root(problem: _Problem) -> tuple[Array, bool]:
     """Return the unknown of each problem, and whether the mass is 1 at all of them."""
-    found = problem.start.copy()
+    found = problem.start
     left = np.arange(found.size)
     exact = problem.lone is None
     if problem.lone is not None:
         left = np.flatnonzero(np.isnan(problem.lone))
-        found[~np.isnan(problem.lone)] = 0.0
+        found = np.zeros_like(found)
         problem = problem.only(left)
+    x = problem.start
     for _ in range(_FREE_STEPS):
         if not left.size:
             return found, exact
-        log_mass, x = problem.advance(found[left])
-        found[left] = np.fmin(np.fmax(x, problem.low), problem.high)  # NaN becomes the low end
-        unsettled = np.flatnonzero(~(np.abs(log_mass) < _CLOSE))
-        if unsettled.size < 0.75 * left.size:  # go on among themselves
-            left = left[unsettled]
-            problem = problem.only(unsettled)
-    if not left.size:
-        return found, exact
-    found[left] = _bracketed(problem, found[left])
-    return found, False
+        sum_t, better = problem.advance(x)
+        unsettled = ~(np.abs(sum_t - 1.0) < _CLOSE) | np.isnan(better)
+        x = np.fmin(np.fmax(better, problem.low), problem.high)  # NaN becomes the low end
+        n_unsettled = np.count_nonzero(unsettled)
+        if n_unsettled < 0.75 * left.size:  # they go on among themselves
+            if left.size == found.size:
+                found = x
+            else:
+                found[left] = x
+            rest = np.flatnonzero(unsettled)
+            left, x = left[rest], x[rest]
+            problem = problem.only(rest) if rest.size else problem
+    if left.size:
+        found[left] = _bracketed(problem, x)
+        exact = False
+    return found, exact
 
 
 def _bracketed(problem: _Problem, x: Array) -> Array:
@@ -248,16 +256,16 @@ def _bracketed(problem: _Problem, x: Array) -> Array:
     last = np.inf
     settled = np.isnan(x)
     for n_steps in range(1, _MAX_STEPS + 1):
-        log_mass, proposal = problem.advance(x)
-        error = np.abs(log_mass)
-        too_low, too_high = (log_mass > 0, log_mass < 0) if above else (log_mass < 0, log_mass > 0)
+        sum_t, proposal = problem.advance(x)
+        error = np.abs(sum_t - 1.0)
+        too_low, too_high = (sum_t > 1, sum_t < 1) if above else (sum_t < 1, sum_t > 1)
         low, high = np.where(too_low, x, low), np.where(too_high, x, high)
         done = np.isnan(error) | ((error < _CLOSE) & np.isfinite(proposal))
         slow = (error > last / 2) & (n_steps % 3 == 0)  # never at the mercy of small steps
         newton = done | ((proposal > low) & (proposal < high) & ~slow)
         middle = np.sqrt(low) * np.sqrt(high) if above else low + (high - low) / 2
         moved = np.where(newton, proposal, middle)
-        moved = np.where(settled | (log_mass == 0), x, moved)
+        moved = np.where(settled | (sum_t == 1), x, moved)
         settled = settled | done | (moved == x)
         x, last = moved, error
         if settled.all():
@@ -292,11 +300,13 @@ def _write_policy(
     curve = problem.curve
     log_total = np.log(problem.mass)
     if not sums_to_1 and problem.lone is None:
-        log_total = log_total + problem.advance(x)[0]
+        log_total = log_total + np.log(problem.advance(x)[0])
     for part in parts(log_t.shape):
-        d = (problem.base - problem.r[part]) / problem.scale
+        d = gaps = problem.gaps[part]
+        if not curve.keeps_gaps:
+            d = (problem.base - problem.r[part]) / problem.scale
         out = log_t[part]
-        curve.log_ratios(d, problem.gaps[part], x, out)
+        curve.log_ratios(d, gaps, x, out)
         if problem.lone is not None:
             np.copyto(out, problem.lone, where=(d == 0.0) & ~np.isnan(problem.lone))
         np.add(out, problem.log_q[part], out=out)
