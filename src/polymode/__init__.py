@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from polymode.core import (
         Anchored,
         Divergence,
+        PolicyStatistics,
         alpha_divergence,
         anchor,
         anchored_rewards,
         augment,
         batch_whitened,
         divergence_names,
+        effective_number_beta,
         f_divergence,
         leave_one_out,
         log_ratios,
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
         multiplier,
         optimal_policy,
         optimal_value,
+        policy_statistics,
         register_divergence,
         shape,
         standardised,
+        swap_beta,
+        target_statistics,
     )
 
     __version__: str
@@ -48,6 +53,7 @@ __all__ = [
     "Divergence",
     "InputError",
     "MissingExtraError",
+    "PolicyStatistics",
     "PolymodeError",
     "PolymodeWarning",
     "ShapeError",
@@ -59,6 +65,7 @@ __all__ = [
     "augment",
     "batch_whitened",
     "divergence_names",
+    "effective_number_beta",
     "f_divergence",
     "leave_one_out",
     "log_ratios",
@@ -66,9 +73,12 @@ __all__ = [
     "multiplier",
     "optimal_policy",
     "optimal_value",
+    "policy_statistics",
     "register_divergence",
     "shape",
     "standardised",
+    "swap_beta",
+    "target_statistics",
 ]
 
 

@@ -16,6 +16,8 @@ from polymode.core.divergences import (
 from polymode.core.estimators import ESTIMATORS, Estimator, estimate_kl
 from polymode.core.optimise import gradient_flow
 from polymode.core.shaping import shape
+from polymode.core.statistics import PolicyStatistics, policy_statistics, target_statistics
+from polymode.core.strengths import effective_number_beta, swap_beta
 from polymode.core.targets import log_ratios, multiplier, optimal_policy, optimal_value
 
 __all__ = [
@@ -23,12 +25,14 @@ __all__ = [
     "Anchored",
     "Divergence",
     "Estimator",
+    "PolicyStatistics",
     "alpha_divergence",
     "anchor",
     "anchored_rewards",
     "augment",
     "batch_whitened",
     "divergence_names",
+    "effective_number_beta",
     "estimate_kl",
     "f_divergence",
     "gradient_flow",
@@ -38,7 +42,10 @@ __all__ = [
     "multiplier",
     "optimal_policy",
     "optimal_value",
+    "policy_statistics",
     "register_divergence",
     "shape",
     "standardised",
+    "swap_beta",
+    "target_statistics",
 ]
