@@ -139,6 +139,18 @@ def test_a_sweep_is_its_strengths_one_by_one(divergence, problem):
         same(picked(sweep, i), alone)
 
 
+def test_an_entropy_bonus_broadens_the_target():
+    args = ([0.0, 1.0, 1.0], np.log([0.68, 0.30, 0.02]))
+    bonus = np.array([0.0, 0.1, 1.0])
+    found = target_statistics(*args, beta=0.1, entropy=bonus, threshold=1.0)
+    for i, eta in enumerate(bonus.tolist()):
+        log_t = optimal_policy(*args, beta=0.1, entropy=eta)
+        same(picked(found, i), policy_statistics(log_t, *args, threshold=1.0))
+    assert np.all(np.diff(found.effective_number_1_good) > 0.1)
+    with pytest.raises(ArgumentError, match="entropy must be 0 unless"):
+        target_statistics(*args, beta=0.1, entropy=0.1, divergence="forward_kl", threshold=1.0)
+
+
 # Laws.
 
 
@@ -426,16 +438,20 @@ def test_all_problems_are_reported_at_once():
             np.zeros(2),
             np.zeros(3),
             beta=0,
+            entropy=-1,
             divergence="reverse-kl",
             threshold=np.inf,
             groups=[0.5, 1.5],
             modes=[0.5, 1.5],
         )
     first_words = [line.split()[0] for line in caught.value.problems]
-    assert first_words == ["rewards,", "beta", "divergence", "threshold", "groups", "modes"]
-    assert caught.value.problems[2].endswith("did you mean 'reverse_kl'?")
+    expected = ["rewards,", "beta", "entropy", "divergence", "threshold", "groups", "modes"]
+    assert first_words == expected
+    assert caught.value.problems[3].endswith("did you mean 'reverse_kl'?")
     with pytest.raises(ArgumentError) as caught:
         policy_statistics(np.zeros(2), np.zeros(3), np.zeros(3), threshold=None, groups=[1.5] * 2)
     assert "log_probs (2,), rewards (3,), ref_log_probs (3,)" in caught.value.problems[0]
+    with pytest.raises(ShapeError, match="beta must broadcast with the rows of rewards"):
+        target_statistics(np.zeros((2, 3)), np.zeros((2, 3)), beta=np.ones(3), threshold=0.0)
     with pytest.raises(ShapeError, match="must have a sample on the last axis"):
         policy_statistics([], [], [], threshold=0.0)

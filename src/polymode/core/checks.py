@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from polymode.core.arrays import Array, array_namespace, as_array, as_keys, library
+from polymode.core.arrays import Array, array_namespace, as_array, as_keys, is_array, library
 from polymode.errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "positive",
     "real_arrays",
     "require",
+    "strengths",
     "threshold_for",
     "whole",
 ]
@@ -144,6 +145,44 @@ def finite(**scalars: object) -> Iterator[str]:
     for name, value in scalars.items():
         if not (isinstance(value, Real) and math.isfinite(value)):
             yield f"{name} must be a finite number, got {value!r}"
+
+
+def strengths(rewards: Array, *, zero: bool = False, **given: Any) -> Iterator[str]:
+    """Check strengths of a regulariser: numbers, or arrays with one number for each row.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What the strengths go with.
+    zero : bool
+        Whether 0 is a strength.
+    **given : float or array
+        The strengths by their names. Values in an array are looked at in NumPy only.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, value in given.items():
+        if isinstance(value, Real) or not (isinstance(value, list | tuple) or is_array(value)):
+            yield from (non_negative if zero else positive)(**{name: value})
+            continue
+        array = as_array(value)
+        yield from real_arrays(**{name: array})
+        if is_array(value):
+            yield from _one_library(**{"rewards": rewards, name: array})
+        shapes = {name: tuple(array.shape), "rewards": tuple(rewards.shape)}
+        if not _broadcast_together(shapes[name], shapes["rewards"][:-1]):
+            yield _ShapeProblem(
+                f"{name} must broadcast with the rows of rewards, got {_listed(shapes)}"
+            )
+        if library(array) == "numpy" and array.dtype.kind in "fiu":
+            bad = array[~(np.isfinite(array) & ((array >= 0) if zero else (array > 0)))]
+            if bad.size:
+                bound = ">= 0" if zero else "> 0"
+                example = bad.flat[0].item()
+                yield f"{name} must be finite numbers {bound}, got {example!r} among them"
 
 
 def instance(name: str, value: object, kind: type) -> Iterator[str]:
@@ -411,6 +450,15 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(shape, target) == target
     except ValueError:
         return False
+
+
+def _broadcast_together(*shapes: tuple[int, ...]) -> bool:
+    """Return whether shapes broadcast with each other."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
 
 
 def _given(labels: dict[str, Any]) -> Iterator[tuple[str, Array]]:

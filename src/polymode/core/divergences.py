@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from polymode.core import checks
 from polymode.core.arrays import Array, array_namespace, as_array, widen
-from polymode.core.curves import Curve, jensen_shannon_curve, numeric_curve, power_curve
+from polymode.core.curves import Curve, JensenShannonCurve, NumericCurve, power_curve
 from polymode.errors import ArgumentError
 
 __all__ = [
@@ -115,7 +115,7 @@ class Divergence:
         """Check what can be checked, and take the curve from the slope where none was given."""
         checks.require(self._problems())
         if self.curve is None:
-            own = numeric_curve(
+            own = NumericCurve(
                 self.slope, self.inverse_slope, domain=self.domain, curvature=self.curvature
             )
             object.__setattr__(self, "curve", own)
@@ -422,7 +422,7 @@ JENSEN_SHANNON = Divergence(
     at_zero=math.log(2),
     curvature=lambda u: 1 / (u * (1 + u)),
     terms=_jensen_shannon_terms,
-    curve=jensen_shannon_curve(),
+    curve=JensenShannonCurve(),
 )
 
 TOTAL_VARIATION = Divergence(

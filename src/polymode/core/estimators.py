@@ -183,3 +183,4 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
         "k3_plus": Estimator(_k3_plus, _k1, "reverse_kl", unbiased=True),
     }
 )
+"""The estimators by name, read-only; the table at the top of this module is made of these facts."""

@@ -177,6 +177,7 @@ def target_statistics(
     ref_log_probs: Float[Array, "*batch n"],
     *,
     beta: Any,
+    entropy: Any = 0.0,
     divergence: str | Divergence = "reverse_kl",
     threshold: Any,
     groups: Any = None,
@@ -195,10 +196,12 @@ def target_statistics(
         group NaN; ``+inf`` is not allowed.
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outputs, in nats; ``-inf`` is legal, normalisation not needed.
-    beta : float or array that broadcasts with the leading axes of `rewards`
+    beta : float, or array that broadcasts with the leading axes
         Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
-        and > 0. An array of shape (b,) sweeps one problem over b strengths; one of shape (b, 1),
-        m problems.
+        and > 0. An array of shape (b,) sweeps one problem over b strengths; one of shape (b, 1)
+        many problems.
+    entropy : float, or array as `beta`
+        Weight of an entropy bonus, in reward units per nat, >= 0; under reverse KL only.
     divergence : str or Divergence
         Which divergence regularises: an object, or one of `divergence_names`.
     threshold : float or array that broadcasts to `rewards`
@@ -218,12 +221,12 @@ def target_statistics(
     Raises
     ------
     ShapeError
-        If the arrays differ in shape, there is no sample, `beta` or `threshold` does not
+        If the arrays differ in shape, there is no sample, a strength or `threshold` does not
         broadcast, or labels are not one for each sample.
     ArgumentError
-        If a `beta` is not a finite number > 0, the threshold is not finite, the divergence is not
-        known, the arrays are not real or not of one library, or labels have the wrong type. Lists
-        everything that is wrong.
+        If `beta` is not finite and > 0, `entropy` not finite and >= 0, or used without reverse KL,
+        the threshold is not finite, the divergence is not known, the arrays are not real or not of
+        one library, or labels have the wrong type. Lists everything that is wrong.
 
     See Also
     --------
@@ -254,18 +257,17 @@ def target_statistics(
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
     checks.require(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.positive(beta=beta) if not hasattr(beta, "shape") else (),
+        checks.strengths(rewards, beta=beta),
+        checks.strengths(rewards, zero=True, entropy=entropy),
         check_divergence(divergence),
         *_problems(rewards, threshold, groups, modes),
     )
     high = at_least(rewards, threshold)
     (r, log_q), narrow = widen(rewards, ref_log_probs)
-    xp = array_namespace(r)
-    b = xp.asarray(beta, dtype=r.dtype)[..., None]
     log_t = optimal_policy(
-        *xp.broadcast_arrays(r / b, log_q), beta=1.0, divergence=divergence, groups=groups
+        r, log_q, beta=beta, entropy=entropy, divergence=divergence, groups=groups
     )
-    _, r, log_q, high = xp.broadcast_arrays(log_t, r, log_q, high)
+    _, r, log_q, high = array_namespace(r).broadcast_arrays(log_t, r, log_q, high)
     found = _statistics(log_t, r, log_q, high, Cells.of(groups, modes, like=r))
     return _each(found, lambda x: narrow(x[..., 0] if groups is None else x))
 
