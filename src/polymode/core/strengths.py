@@ -102,8 +102,8 @@ def swap_beta(
     Closed form and differentiable in both arrays under reverse KL. Else not differentiable, and
     halved out of a scan in steps of 12%; agrees with 50 digits to 1e-12. The first equation tells
     how far to scan: to where the two share all mass, and to where they keep 1e-6 of the smaller
-    ``q``; swaps at less mass than that count as none, as do strengths beyond 1e-100 of the gap of
-    the two rewards. Cost O(n) for reverse KL, else some hundred optima for each pair.
+    ``q``; a swap at less mass than that may count as none, as do strengths beyond 1e-100 of the
+    gap of the two rewards. Cost O(n) for reverse KL, else some hundred optima for each pair.
 
     References
     ----------
@@ -206,10 +206,11 @@ def effective_number_beta(
     An effective number need not fall all the way: a good output that the reference finds unlikely
     broadens the policy before it narrows it. So the sweep is scanned from its strong end, at 20
     strengths to each factor of ten, from 1e6 times the spread of the rewards down to 1e-6 of the
-    gap between the two best ones; a dip below `k` that is narrower than a step of 12% may be
-    missed. The step is then halved, to a relative error of 1e-12. Where the number jumps (order 0,
-    total variation), the strength is that of the jump. Not differentiable. Cost: about 300 optima
-    of all groups together, more where best and worst gap differ much.
+    gap between the two best ones. A dip below `k` that is narrower than a step of 12% may be
+    missed: orders below 1 make such dips under divergences that drop outputs. The step is then
+    halved, to a relative error of 1e-12. Where the number jumps (order 0, total variation), the
+    strength is that of the jump. Not differentiable. Cost: about 300 optima of all groups together,
+    more where best and worst gap differ much.
 
     Examples
     --------
@@ -308,8 +309,9 @@ def _swap(
     group = Groups.of(groups, like=r)
     gaps, _, high = _gaps(r, log_q, group)
     (spread, _), gaps = pair.of(group.expand(high / _REACH)[..., None, :]), gaps[..., None, :]
-    log_q_1, log_q_2 = pair.of(normalised(log_q, group)[..., None, :])
     swaps = gibbs > 0
+    masses = pair.of(normalised(log_q, group)[..., None, :])
+    log_q_1, log_q_2 = (xp.where(swaps, each, 0.0) for each in masses)
     gap = xp.abs(gibbs * (log_q_1 - log_q_2))
     bounds = [gibbs, gap, spread, *_swaps_of_given_mass(divergence, gap, log_q_1, log_q_2)]
     bounds = xp.stack([xp.where(swaps, each, 1.0) for each in bounds])
