@@ -93,9 +93,47 @@ def shared_prompt_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def plateau_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per objective of Figure 5: how far the trained policy is from its optimum."""
+    panels = files[0]["panels"]
+    steps = [row["n_steps"] for row in panels[0]["trained"]]
+    lines = [
+        "| beta | objective | " + " | ".join(f"after {n:,} steps" for n in steps) + " |",
+        "|---|---|" + "---|" * len(steps),
+    ]
+    for panel in panels:
+        kl = panel["divergence"].replace("_kl", " KL")
+        distances = [row["total_variation"] for row in panel["trained"]]
+        cells = [f"{tv['mean']:.3f} [{tv['min']:.3f}, {tv['max']:.3f}]" for tv in distances]
+        lines.append(f"| {panel['beta']:g} | {kl}, {panel['method']} | {' | '.join(cells)} |")
+    return lines
+
+
+def anchoring_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Time per sample at every size, and the ratio to one sort of the labels at 10^6 samples."""
+    rows = files[0]["rows"]
+    sizes = sorted({row["samples"] for row in rows})
+    per_sample = {(row["part"], row["samples"]): row["ns_per_sample"] for row in rows}
+    reference = min(sizes, key=lambda n: abs(n - 10**6))
+    power = {n: f"10^{len(str(n)) - 1}" for n in sizes}
+    heads = " | ".join(f"{power[n]}, ns" for n in sizes)
+    lines = [
+        f"| for each sample of | {heads} | over `np.sort` at {power[reference]}, "
+        "median [min, max] |",
+        "|---|" + "---|" * (len(sizes) + 1),
+    ]
+    for row in (row for row in rows if row["samples"] == reference):
+        low, middle, high = (row["ratio"][key] for key in ("min", "median", "max"))
+        cells = " | ".join(f"{per_sample[row['part'], n]:.0f}" for n in sizes)
+        lines.append(f"| {row['part']} | {cells} | {middle:.1f} [{low:.1f}, {high:.1f}] |")
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/demo.py": demo_rows,
+    "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
+    "polymode paper figures": plateau_rows,
 }
 
 if __name__ == "__main__":

@@ -78,10 +78,8 @@ def naive_plain(x):
     return x.rewards
 
 
-def naive_anchored(x, beta, threshold):
-    return anchored_rewards(
-        x.rewards, x.ref_log_probs, beta=beta, threshold=threshold, modes=x.modes
-    )
+def naive_anchored(x, **parameters):
+    return anchored_rewards(x.rewards, x.ref_log_probs, modes=x.modes, **parameters)
 
 
 def naive_unlikeliness(x, threshold, strength=0.25):
@@ -172,6 +170,7 @@ def naive_gapo(x, threshold, n_options=None):
 CASES = [
     ("plain", {}),
     ("anchored", {"beta": 0.3, "threshold": 0.5}),
+    ("anchored", {"beta": 0.3, "threshold": 0.5, "strength": 0.4, "max_bonus": 0.2}),
     ("unlikeliness", {"threshold": 0.5}),
     ("unlikeliness", {"threshold": 0.5, "strength": 0.9}),
     ("differential_smoothing", {"threshold": 0.5, "correct": 0.1}),
@@ -529,6 +528,8 @@ def test_anchored_passes_everything_on():
         "groups": [0, 1, 1, 1],
         "modes": ["a", "b", "c", "c"],
         "outputs": [1, 2, 3, 3],
+        "strength": 0.5,
+        "max_bonus": 0.1,
         "choice": "most_likely",
     }
     expected = anchored_rewards(rewards, log_q, **keywords)
@@ -610,7 +611,7 @@ def test_bad_parameters():
         shape("gapo", *one, modes=[0], threshold=1, n_options=0)
     with pytest.raises(ArgumentError, match=r"^threshold must be finite, got nan$"):
         shape("unlikeliness", *one, log_probs=[0.0], threshold=np.nan)
-    with pytest.raises(ArgumentError, match=r"^choice must be 'most_likely', got 'best'"):
+    with pytest.raises(ArgumentError, match=r"^choice must be .* or 'best_level', got 'best'"):
         shape("anchored", *one, beta=1, threshold=1, choice="best")
 
 

@@ -11,7 +11,10 @@ from scipy import special, stats
 from polymode.core import (
     PolicyStatistics,
     anchor,
+    effective_number_beta,
+    group_maximum,
     optimal_policy,
+    percentile_threshold,
     policy_statistics,
     target_statistics,
 )
@@ -398,6 +401,25 @@ def test_a_float32_reward_reaches_its_own_threshold():
     log_q = np.log(np.float32([0.5, 0.5]))
     found = target_statistics(np.float32([0.7, 0.1]), log_q, beta=0.1, threshold=0.7)
     assert found.mass_good > 0.9
+
+
+def test_thresholds_may_be_functions_of_the_batch():
+    rewards, log_q = np.array([0.1, 0.2, 0.3, 5.0, 7.0]), np.log([0.2, 0.2, 0.6, 0.5, 0.5])
+    groups = [0, 0, 0, 1, 1]
+    best = np.array([0.3, 0.3, 0.3, 7.0, 7.0])
+    for function, options in ((target_statistics, {"beta": BETA_ROW}), (policy_statistics, {})):
+        columns = (rewards, log_q) if options else (log_q, rewards, log_q)
+        found, expected = (
+            function(*columns, threshold=each, groups=groups, **options)
+            for each in (group_maximum(), best)
+        )
+        same(found, expected)
+    options = {"k": 1.5, "groups": groups}
+    found = effective_number_beta(rewards, log_q, threshold=percentile_threshold(50), **options)
+    expected = effective_number_beta(
+        rewards, log_q, threshold=np.array([0.2, 0.2, 0.2, 6.0, 6.0]), **options
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_gradients_are_right():

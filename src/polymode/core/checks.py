@@ -19,11 +19,13 @@ from polymode.errors import ArgumentError, ShapeError
 __all__ = [
     "axes_of",
     "axis_of",
+    "broadcasting",
     "columns",
     "did_you_mean",
     "finite",
     "instance",
     "integer_labels",
+    "kept_columns",
     "key_labels",
     "known",
     "non_negative",
@@ -32,8 +34,10 @@ __all__ = [
     "real_arrays",
     "require",
     "strengths",
+    "single_row",
     "threshold_for",
     "whole",
+    "within",
 ]
 
 
@@ -224,6 +228,26 @@ def non_negative(**scalars: object) -> Iterator[str]:
             yield f"{name} must be a finite number >= 0, got {value!r}"
 
 
+def within(low: float, high: float, **scalars: object) -> Iterator[str]:
+    """Check that numbers lie in an interval, ends included.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends.
+    **scalars : float
+        The numbers by their names.
+
+    Yields
+    ------
+    str
+        One problem for each number.
+    """
+    for name, value in scalars.items():
+        if not (isinstance(value, Real) and low <= float(value) <= high):
+            yield f"{name} must be a number in [{low}, {high}], got {value!r}"
+
+
 def whole(**scalars: object) -> Iterator[str]:
     """Check that numbers are integers >= 1.
 
@@ -286,14 +310,14 @@ def columns(**arrays: Array) -> Iterator[str]:
 
 
 def threshold_for(rewards: Array, threshold: Any) -> Iterator[str]:
-    """Check that a threshold is a finite number, or an array that broadcasts to the rewards.
+    """Check that a threshold is a finite number, an array that broadcasts, or a function.
 
     Parameters
     ----------
     rewards : array, shape (..., n)
         What the threshold is compared with.
-    threshold : float or array
-        The threshold.
+    threshold : float, array or callable
+        The threshold; what a function returns is checked once it has been called.
 
     Yields
     ------
@@ -303,14 +327,32 @@ def threshold_for(rewards: Array, threshold: Any) -> Iterator[str]:
     if isinstance(threshold, Real):
         if not math.isfinite(threshold):
             yield f"threshold must be finite, got {threshold!r}"
-        return
-    threshold = as_array(threshold)
-    yield from real_arrays(threshold=threshold)
-    yield from _one_library(rewards=rewards, threshold=threshold)
-    shapes = {"threshold": tuple(threshold.shape), "rewards": tuple(rewards.shape)}
-    if not _broadcasts(*shapes.values()):
-        listed = _listed(shapes)
-        yield _ShapeProblem(f"threshold must broadcast to the shape of rewards, got {listed}")
+    elif not callable(threshold):
+        yield from broadcasting(rewards, threshold=as_array(threshold))
+
+
+def broadcasting(rewards: Array, **arrays: Array) -> Iterator[str]:
+    """Check that arrays are real, of the library of the rewards, and broadcast to them.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What sets the shape.
+    **arrays : array
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, array in arrays.items():
+        yield from real_arrays(**{name: array})
+        yield from _one_library(**{"rewards": rewards, name: array})
+        shapes = {name: tuple(array.shape), "rewards": tuple(rewards.shape)}
+        if not _broadcasts(*shapes.values()):
+            listed = _listed(shapes)
+            yield _ShapeProblem(f"{name} must broadcast to the shape of rewards, got {listed}")
 
 
 def integer_labels(rewards: Array, **labels: Any) -> Iterator[str]:
@@ -353,6 +395,56 @@ def key_labels(rewards: Array, **labels: Any) -> Iterator[str]:
         if not (_has_kind(given, "integral") or _is_string(given)):
             yield f"{name} must be integer or string keys, got dtype {given.dtype}"
         yield from _one_per_sample(rewards, name, given)
+
+
+def single_row(name: str, rewards: Array) -> Iterator[str]:
+    """Check that rewards have no leading axes.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument that needs it.
+    rewards : array, shape (..., n)
+        The rewards.
+
+    Yields
+    ------
+    str
+        The problem.
+    """
+    shape = tuple(rewards.shape)
+    if len(shape) > 1:
+        yield _ShapeProblem(f"{name} needs rewards without leading axes, got shape {shape}")
+
+
+def kept_columns(rewards: Array, *, groups: str, **arrays: Any) -> Iterator[str]:
+    """Check columns that were kept from earlier batches: one length, one axis, maybe empty.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        The rewards of this batch, whose library the columns may have beside NumPy.
+    groups : str
+        Name of the column that holds integer labels.
+    **arrays : array, shape (k,)
+        The columns by their names.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    columns = {name: as_array(array) for name, array in arrays.items()}
+    for name, array in columns.items():
+        yield from real_arrays(**{name: array})
+        if library(array) != "numpy":
+            yield from _one_library(**{"rewards": rewards, name: array})
+    if not _has_kind(columns[groups], "integral"):
+        yield f"{groups} must be integers, got dtype {columns[groups].dtype}"
+    shapes = {name: tuple(array.shape) for name, array in columns.items()}
+    if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+        names, listed = ", ".join(shapes), _listed(shapes)
+        yield _ShapeProblem(f"{names} must have one axis and one length, got {listed}")
 
 
 def pairs_of(rewards: Array, **arrays: Array) -> Iterator[str]:

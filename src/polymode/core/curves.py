@@ -4,9 +4,10 @@ The slopes of a generator fill an interval. Where an end of it is finite, ratios
 depend on the distance ``y`` to it, which the slope itself no longer resolves: under the forward KL
 a ratio of 1e300 belongs to a slope of -1e-300. So a curve is written in ``y``, in its own unit.
 
-Notation: ``d_i`` how far the reward of outcome `i` lies below that of the best, in the same unit;
-``x`` the unknown of a group, which moves all distances at once. With the edge above the slopes
-``y_i = x + d_i``, with the edge below them ``y_i = x - d_i``, where the ratio is 0 for ``y <= 0``.
+Notation: ``d_i >= 0`` how far the reward of outcome `i` lies below that of the best, in the same
+unit; ``x`` the unknown of a group, which moves all distances at once. With the edge above the
+slopes ``y_i = x + d_i``, with the edge below them ``y_i = x - d_i``, where the ratio is 0 for
+``y <= 0``.
 
 Roots are found in NumPy whatever library asks, so the functions here see NumPy arrays only.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from polymode.core.arrays import Array
+from polymode.core.tiles import parts
 
 __all__ = ["Curve", "JensenShannonCurve", "NumericCurve", "PowerCurve", "power_curve"]
 
@@ -26,6 +28,7 @@ _NEARLY_KL = 0.01  # |alpha - 1| below which powers 1 / (alpha - 1) cost more di
 _TINY = float(np.finfo(np.float64).tiny)
 
 _Function = Callable[[Any], Any]
+_Pair = tuple[Array, Array]
 
 
 class Curve(ABC):
@@ -77,7 +80,7 @@ class Curve(ABC):
 
     @abstractmethod
     def gain(self, y: Array) -> Array:
-        r"""Return how fast ``log u`` rises with the slope, at distances.
+        r"""Return how fast ``log u`` changes with the distance.
 
         Parameters
         ----------
@@ -90,29 +93,57 @@ class Curve(ABC):
             :math:`|d \log u / dy|`; 0 where there is no mass.
         """
 
-    def prepare(self, d: Array) -> Array:
-        """Return what `sums` needs of the gaps, so that each step computes it no more.
+    def unknown(self, log_u: Array) -> Array:
+        """Return the unknown at which the best outcome has a log-ratio.
 
         Parameters
         ----------
-        d : array, shape (w, m)
-            Gaps to the best reward; may be overwritten.
+        log_u : array
+            Log-ratios.
 
         Returns
         -------
-        array, shape (w, m)
-            The gaps themselves, or a function of them.
+        array
+            The unknowns: here the distances themselves, as the best outcome has no gap.
         """
-        return d
+        return self.distance(log_u)
 
-    def sums(self, q: Array, e: Array, x: Array, work: tuple[Array, Array]) -> tuple[Array, Array]:
-        """Return two sums over the outcomes of each group, from which `newton` goes on.
+    def offset(self, x: Array) -> Array:
+        """Return the distance of the best outcome.
 
         Parameters
         ----------
-        q : array, shape (w, m)
-            Masses of the reference.
-        e : array, shape (w, m)
+        x : array
+            Unknowns.
+
+        Returns
+        -------
+        array
+            The distances: here the unknowns themselves.
+        """
+        return x
+
+    def prepare(self, q: Array, d: Array) -> _Pair:
+        """Return what `sums` needs of masses and gaps, so that no step computes it again.
+
+        Parameters
+        ----------
+        q, d : array, shape (w, m)
+            Masses of the reference, and gaps to the best reward; may be overwritten.
+
+        Returns
+        -------
+        two arrays, shape (w, m)
+            Weights and gaps: here those that were given.
+        """
+        return q, d
+
+    def sums(self, weights: Array, gaps: Array, x: Array, work: _Pair) -> _Pair:
+        """Return two sums over the outcomes of each group, from which `advance` goes on.
+
+        Parameters
+        ----------
+        weights, gaps : array, shape (w, m)
             What `prepare` returned.
         x : array, shape (m,)
             The unknowns.
@@ -122,42 +153,71 @@ class Curve(ABC):
         Returns
         -------
         two arrays, shape (m,)
-            ``sum t`` and ``sum t d log u / dy``, here; subclasses may leave factors to `newton`.
+            ``sum t`` and ``sum t |d log u / dy|``, here; subclasses may leave factors to `advance`.
         """
-        y = self._distances(e, x, work[0])
-        t = q * np.exp(self.log_ratio(y))
+        y = self._distances(gaps, x, work[0])
+        t = weights * np.exp(self.log_ratio(y))
         return np.add.reduce(t, 0), np.add.reduce(np.where(t > 0, t * self.gain(y), 0.0), 0)
 
-    def newton(self, total: Array, pull: Array, mass: Array) -> tuple[Array, Array]:
-        """Return ``log(sum t)``, and the step of Newton's method from there.
+    def advance(
+        self,
+        x: Array,
+        total: Array,
+        pull: Array,
+        mass: Array,
+        best: Array,  # noqa: ARG002 - for curves that know what the best outcomes add
+    ) -> _Pair:
+        """Return ``log(sum t)`` at the unknowns, and better unknowns.
 
         Parameters
         ----------
+        x : array, shape (m,)
+            The unknowns.
         total, pull : array, shape (m,)
-            What `sums` returned.
-        mass : array, shape (m,)
-            Mass of the reference, ``sum q``.
+            What `sums` returned there.
+        mass, best : array, shape (m,)
+            Mass of the reference, and of the outcomes without a gap.
 
         Returns
         -------
         log_mass : array, shape (m,)
             How far from the root, in nats.
-        change : array, shape (m,)
-            What to add to the unknowns.
+        x : array, shape (m,)
+            Here by a step of Newton's method in the distance that belongs to the mass.
         """
         m = total / mass
         log_mass = np.log(m)
         y = self.distance(log_mass)
         back = self.distance(np.zeros_like(m)) - y
-        return log_mass, back * self.gain(y) * total / pull
+        return log_mass, x + back * self.gain(y) * total / pull
 
-    def _distances(self, e: Array, x: Array, out: Array) -> Array:
+    def log_ratios(
+        self,
+        d: Array,
+        gaps: Array,  # noqa: ARG002 - for curves that made something of them
+        x: Array,
+        out: Array,
+    ) -> None:
+        """Write the log-ratios of the outcomes of a tile.
+
+        Parameters
+        ----------
+        d, gaps : array, shape (w, m)
+            Gaps to the best reward, and what `prepare` made of them.
+        x : array, shape (m,)
+            The unknowns.
+        out : array, shape (w, m)
+            Where to write.
+        """
+        out[...] = self.log_ratio(self._distances(d, x, out))
+
+    def _distances(self, d: Array, x: Array, out: Array) -> Array:
         """Return ``y`` of each outcome."""
-        return np.add(e, x, out=out) if self.above else np.subtract(x, e, out=out)
+        return np.add(d, x, out=out) if self.above else np.subtract(x, d, out=out)
 
 
 class PowerCurve(Curve):
-    r"""The curve of a slope that is a power of the ratio: in the right unit, ``u = y**(1/kappa)``.
+    r"""The curve of a slope that is a power of the ratio: in its unit, ``u = y**(1/kappa)``.
 
     .. math:: s = c \, (u^\kappa - 1) / \kappa + b
 
@@ -174,8 +234,8 @@ class PowerCurve(Curve):
     def __init__(self, kappa: float, *, scale: float, shift: float) -> None:
         self.above = kappa < 0
         self.edge = shift - scale / kappa
-        self.kappa = kappa
         self.unit = scale / abs(kappa)
+        self.kappa = kappa
         self.power = 1 / kappa
 
     def distance(self, log_u: Array) -> Array:
@@ -194,28 +254,87 @@ class PowerCurve(Curve):
         alive = y > 0
         return np.where(alive, abs(self.power) / np.where(alive, y, 1.0), 0.0)
 
-    def sums(self, q: Array, e: Array, x: Array, work: tuple[Array, Array]) -> tuple[Array, Array]:
+    def sums(self, weights: Array, gaps: Array, x: Array, work: _Pair) -> _Pair:
         """Return ``sum q y**power`` and ``sum q y**(power - 1)``."""
         y, t = work
-        self._distances(e, x, y)
+        self._distances(gaps, x, y)
         if not self.above:
-            q = np.multiply(q, y > 0, out=t)
+            weights = np.multiply(weights, y > 0, out=t)
             np.maximum(y, _TINY, out=y)
-        _times_power(q, y, self.power, out=t)
+        _times_power(weights, y, self.power, out=t)
         total = np.add.reduce(t, 0)
         np.divide(t, y, out=t)
         return total, np.add.reduce(t, 0)
 
-    def newton(self, total: Array, pull: Array, mass: Array) -> tuple[Array, Array]:
-        """Return the log-mass and ``(total / pull) (m**-kappa - 1)``, in which factors cancel."""
+    def advance(
+        self,
+        x: Array,
+        total: Array,
+        pull: Array,
+        mass: Array,
+        best: Array,  # noqa: ARG002
+    ) -> _Pair:
+        """Return the log-mass and Newton's step, in which factors cancel."""
         log_mass = np.log(total / mass)
-        return log_mass, np.expm1(log_mass * -self.kappa) * total / pull
+        return log_mass, x + np.expm1(log_mass * -self.kappa) * total / pull
+
+    def log_ratios(self, d: Array, gaps: Array, x: Array, out: Array) -> None:
+        """Write ``log(y) / kappa``."""
+        if not self.above:
+            super().log_ratios(d, gaps, x, out)
+            return
+        np.log(np.add(gaps, x, out=out), out=out)
+        np.multiply(out, self.power, out=out)
 
 
-class JensenShannonCurve(Curve):
-    r"""The curve of the slope ``log(2 u / (u + 1))``, whose ratio is ``1 / (e^y - 1)``."""
+class _RationalCurve(Curve):
+    """A curve under which the mass is a sum of poles, ``sum w / (x + gap)``."""
 
     above = True
+
+    def sums(self, weights: Array, gaps: Array, x: Array, work: _Pair) -> _Pair:
+        """Return ``sum w / v`` and ``sum w / v**2`` with ``v = x + gap``."""
+        v, t = work
+        np.add(gaps, x, out=v)
+        np.divide(weights, v, out=t)
+        total = np.add.reduce(t, 0)
+        np.divide(t, v, out=t)
+        return total, np.add.reduce(t, 0)
+
+    def advance(self, x: Array, total: Array, pull: Array, mass: Array, best: Array) -> _Pair:
+        """Return the log-mass, and the root if all but the first pole were a single other one.
+
+        The pole of the best outcomes is kept, ``c / (x + a)`` has value and slope of the others.
+        """
+        log_mass = np.log(total / mass)
+        alone = best / x
+        others = total - alone
+        distance = others / (pull - alone / x)  # x + a
+        a = distance - x
+        first = best / mass
+        b = first + others * distance / mass - a
+        ends = 4.0 * first * a
+        root = b + np.sqrt(b * b + ends)
+        usable = (others > 1e-9 * total) & (a > 0) & (b > 0)
+        if usable.all():
+            return log_mass, root / 2.0
+        negative = b < 0  # the other form of the root, in which nothing cancels
+        root = np.where(negative, ends / (root - 2.0 * b), root) / 2.0
+        usable = (others > 1e-9 * total) & (a > 0) & (root > 0) & (root < np.inf)
+        newton = x + np.expm1(log_mass) * total / pull
+        return log_mass, np.where(usable, root, newton)
+
+
+class _ReciprocalCurve(_RationalCurve, PowerCurve):
+    """The power curve of an exponent of -1, which is that of the forward KL."""
+
+
+class JensenShannonCurve(_RationalCurve):
+    r"""The curve of the slope ``log(2 u / (u + 1))``, whose ratio is ``1 / (e^y - 1)``.
+
+    With ``x = e^(y of the best) - 1`` the ratio is ``e^-d / (x + 1 - e^-d)``: a pole.
+    """
+
     edge = math.log(2)
 
     def distance(self, log_u: Array) -> Array:
@@ -230,26 +349,25 @@ class JensenShannonCurve(Curve):
         """Return ``1 + u``."""
         return -1 / np.expm1(-y)
 
-    def prepare(self, d: Array) -> Array:
-        """Return ``e^d - 1``: from it ``e^y - 1`` follows without an exponential in each step."""
-        return np.expm1(d, out=d)
+    def unknown(self, log_u: Array) -> Array:
+        """Return ``1/u``."""
+        return np.exp(-log_u)
 
-    def sums(self, q: Array, e: Array, x: Array, work: tuple[Array, Array]) -> tuple[Array, Array]:
-        """Return ``sum q u`` and ``sum q u**2``."""
-        y, t = work
-        rest = np.expm1(x)
-        np.multiply(e, rest + 1, out=y)
-        np.add(y, rest, out=y)  # e^(x + d) - 1
-        np.divide(q, y, out=t)
-        total = np.add.reduce(t, 0)
-        np.divide(t, y, out=t)
-        return total, np.add.reduce(t, 0)
+    def offset(self, x: Array) -> Array:
+        """Return ``log(1 + x)``."""
+        return np.log1p(x)
 
-    def newton(self, total: Array, pull: Array, mass: Array) -> tuple[Array, Array]:
-        """Return the log-mass, and the step in ``log(1 + 1/m)``."""
-        m = total / mass
-        back = self.edge - np.log1p(1 / m)
-        return np.log(m), back * (1 + m) * total / (total + pull)
+    def prepare(self, q: Array, d: Array) -> _Pair:
+        """Return ``q e^-d`` and ``1 - e^-d``."""
+        np.negative(np.expm1(np.negative(d, out=d), out=d), out=d)
+        for part in parts(d.shape):
+            np.subtract(q[part], q[part] * d[part], out=q[part])
+        return q, d
+
+    def log_ratios(self, d: Array, gaps: Array, x: Array, out: Array) -> None:
+        """Write ``-d - log(x + 1 - e^-d)``."""
+        np.log(np.add(gaps, x, out=out), out=out)
+        np.subtract(-d, out, out=out)
 
 
 class NumericCurve(Curve):
@@ -359,16 +477,21 @@ def power_curve(kappa: float, *, scale: float = 1.0, shift: float = 0.0) -> Curv
     Curve
         With an upper edge for negative, a lower one for positive exponents, none near 0.
     """
-    kind = _NearlyLogarithmicCurve if abs(kappa) < _NEARLY_KL else PowerCurve
+    if abs(kappa) < _NEARLY_KL:
+        return _NearlyLogarithmicCurve(kappa, scale=scale, shift=shift)
+    kind = _ReciprocalCurve if kappa == -1 else PowerCurve
     return kind(kappa, scale=scale, shift=shift)
 
 
 def _times_power(q: Array, y: Array, power: float, *, out: Array) -> None:
     """Write ``q * y**power`` to `out`, which may be `q`; common powers without a logarithm."""
-    if power == -1:
-        np.divide(q, y, out=out)
-    elif power == 1:
+    if power == 1:
         np.multiply(q, y, out=out)
+    elif power == 2:
+        np.multiply(q, y, out=out)
+        np.multiply(out, y, out=out)
+    elif power == 0.5:
+        np.multiply(q, np.sqrt(y), out=out)
     elif power == -2:
         np.divide(q, y, out=out)
         np.divide(out, y, out=out)

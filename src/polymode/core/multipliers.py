@@ -22,11 +22,12 @@ from polymode.core.tiles import parts, tiles
 __all__ = ["Optimum", "solve"]
 
 _MAX_STEPS = 300  # bisection alone needs about 60; no case is known that takes 40
-_FREE_STEPS = 4  # half of all groups need no more; then the others go on among themselves
+_FREE_STEPS = 10  # without a bracket: two groups in three need 3, one in a thousand 6
 _CLOSE = 1e-8  # nats of mass from which one more step leads to the last digits
+_SLACK = 1e-6  # of brackets: bounds are rounded too
 _FAR = 100.0  # |x| beyond which the distances want a base nearby
 _FLOOR = -700.0  # log q counts as this below it: e**-700 and its products are normal numbers
-_TINY_X = -300.0  # log x below which x adds nothing to any gap but one of 0
+_TINY = 1e-135  # unknowns below this add nothing to any gap but one of 0
 _LARGEST_GAIN = 1e34  # finite in float32, and with it every product that a derivative takes
 
 
@@ -81,13 +82,14 @@ def solve(
         for tile in tiles(groups, len(rewards)):
             r, log_w = tile.take(rewards), tile.mask(tile.take(log_q))
             problem = _Problem.of(curve, r, log_w, tile.spread(beta))
-            x = _root(problem)
-            problem, x = _rebased(problem, x)
+            x, sums_to_1 = _root(problem)
+            rebased, x = _rebased(problem, x)
+            sums_to_1, problem = sums_to_1 and rebased is problem, rebased
             found = tile.room(log_t)
             gain = None if gains is None else tile.room(gains)
-            _policy(problem, x, found, gain)
+            _write_policy(problem, x, found, gain, sums_to_1=sums_to_1)
             tile.put(log_t, found)
-            tile.put_groups(levels, problem.level(x))
+            tile.put_groups(levels, problem.levels(x))
             if gains is not None:
                 tile.put(gains, gain)
     return Optimum(log_t, levels, gains)
@@ -99,11 +101,12 @@ class _Problem(NamedTuple):
     curve: Curve
     r: Array  # (w, m)
     log_q: Array  # (w, m), as given but for the floor
-    scale: Any  # reward units of a distance of 1
+    scale: Any  # (m,) reward units of a distance of 1
     base: Array  # (m,) the best reward, or another one nearby
-    e: Array  # (w, m) what the curve makes of the gaps
-    q: Array  # (w, m)
+    weights: Array  # (w, m) what the curve
+    gaps: Array  # (w, m) makes of masses and gaps
     mass: Array  # (m,) of the reference
+    best: Array  # (m,) of the outcomes without a gap
     low: Array  # (m,) the unknown lies
     high: Array  # (m,) between these
     start: Array  # (m,)
@@ -111,57 +114,58 @@ class _Problem(NamedTuple):
     dead: Array | None  # (w, m) where there is no mass to give; None for nowhere
 
     @classmethod
-    def of(cls, curve: Curve, r: Array, log_q: Array, beta: Any) -> "_Problem":
+    def of(cls, curve: Curve, r: Array, log_q: Array, beta: Array) -> "_Problem":
         """Return the problems, with the best reward for a base."""
         scale = beta * curve.unit
-        base, worst, lowest = r.max(0), r.min(0), log_q.min(0)
-        q = np.empty(r.shape)
+        base, lowest = r.max(0), log_q.min(0)
+        q, d = np.empty(r.shape), np.empty(r.shape)
         for part in parts(r.shape):
             np.exp(log_q[part], out=q[part])
-        mass = q.sum(0)
-        regular = (lowest > _FLOOR + np.log(mass)) & np.isfinite(mass + base + worst)
-        dead = None
+            np.subtract(base, r[part], out=d[part])
+            np.divide(d[part], scale, out=d[part])
+        mass, widest, dead = q.sum(0), d.max(0), None
+        regular = (lowest > _FLOOR + np.log(mass)) & np.isfinite(mass + base + widest)
         if not regular.all():
             log_q, base, dead = _masked(r, log_q)
             q = np.where(dead, 0.0, np.exp(log_q))
-            mass = np.where(np.isnan(base), np.nan, 1.0)
-        d = np.empty(r.shape)
+            d = np.where(dead, 0.0, (base - r) / scale)
+            mass, widest = np.where(np.isnan(base), np.nan, 1.0), d.max(0)
+            d = np.where(dead, widest, d)
+        best = 0.0
         for part in parts(r.shape):
-            np.subtract(base, r[part], out=d[part])
-            np.divide(d[part], scale, out=d[part])
-        if dead is not None:
-            d[dead] = 0.0
-        low, high, start = _bounds(curve, d, q, mass)
-        lone = _lone(curve, d, q, mass, low)
+            best = best + np.add.reduce(np.where(d[part] == 0.0, q[part], 0.0), 0)
+        weights, gaps = curve.prepare(q, d)
+        low, high, start = _bracket(curve, weights, gaps, mass, best, widest)
+        lone = _lone(curve, weights, gaps, mass, low)
         if lone is not None:  # all other roots are larger than that
-            low, start = np.fmax(low, 1e-135), np.fmax(start, 1e-135)
-        if dead is not None:
-            d = np.where(dead, np.inf if curve.above else d.max(0), d)
-        e = curve.prepare(d)
-        return cls(curve, r, log_q, scale, base, e, q, mass, low, high, start, lone, dead)
+            low, start = np.fmax(low, _TINY), np.fmax(start, _TINY)
+        given = (curve, r, log_q, scale, base)
+        return cls(*given, weights, gaps, mass, best, low, high, start, lone, dead)
 
-    def step(self, x: Array) -> tuple[Array, Array]:
-        """Return the log-mass at `x`, and the step of Newton's method from there."""
+    def total_and_pull(self, x: Array) -> tuple[Array, Array]:
+        """Return the sums of the curve."""
         total, pull = 0.0, 0.0
-        for part in parts(self.q.shape):
-            work = np.empty(self.q[part].shape), np.empty(self.q[part].shape)
-            more = self.curve.sums(self.q[part], self.e[part], x, work)
+        for part in parts(self.gaps.shape):
+            gaps = self.gaps[part]
+            work = np.empty(gaps.shape), np.empty(gaps.shape)
+            more = self.curve.sums(self.weights[part], gaps, x, work)
             total, pull = total + more[0], pull + more[1]
-        return self.curve.newton(total, pull, self.mass)
+        return total, pull
 
-    def level(self, x: Array) -> Array:
+    def advance(self, x: Array) -> tuple[Array, Array]:
+        """Return the log-mass at the unknowns, and better unknowns."""
+        return self.curve.advance(x, *self.total_and_pull(x), self.mass, self.best)
+
+    def levels(self, x: Array) -> Array:
         """Return the multipliers."""
-        beta = self.scale / self.curve.unit
-        side = 1.0 if self.curve.above else -1.0
-        return self.base + side * (self.scale * x) - beta * self.curve.edge
+        curve = self.curve
+        y = curve.offset(x) if curve.above else -curve.offset(x)
+        return self.base + self.scale * (y - curve.edge / curve.unit)
 
     def only(self, columns: Array) -> "_Problem":
-        """Return some of the problems."""
-        own = {
-            name: getattr(self, name)[..., columns]
-            for name in ("e", "q", "mass", "low", "high", "start")
-        }
-        return self._replace(**own)
+        """Return some of the problems, as far as their roots need."""
+        names = ("weights", "gaps", "mass", "best", "low", "high", "start")
+        return self._replace(**{name: getattr(self, name)[..., columns] for name in names})
 
 
 def _masked(r: Array, log_q: Array) -> tuple[Array, Array, Array]:
@@ -174,61 +178,64 @@ def _masked(r: Array, log_q: Array) -> tuple[Array, Array, Array]:
     return np.where(log_q > -np.inf, np.maximum(log_q, _FLOOR), log_q), base, dead
 
 
-def _bounds(curve: Curve, d: Array, q: Array, mass: Array) -> tuple[Array, Array, Array]:
+def _bracket(
+    curve: Curve, weights: Array, gaps: Array, mass: Array, best: Array, widest: Array
+) -> tuple[Array, Array, Array]:
     """Return a bracket of the unknown, and where to start in it.
 
     No outcome has more than all mass: that bounds it by the best outcomes. All ratios are <= 1 at
     one end, and >= 1 at the other. A convex ratio at the mean gap is a bound, too (Jensen).
     """
-    best, mean = 0.0, 0.0
-    for part in parts(d.shape):
-        work = np.equal(d[part], 0.0).astype(np.float64)
-        np.multiply(work, q[part], out=work)
-        best = best + np.add.reduce(work, 0)
-        np.multiply(q[part], d[part], out=work)
-        mean = mean + np.add.reduce(work, 0)
-    alone, one = curve.distance(np.log(mass / best)), curve.distance(np.zeros_like(mass))
-    mean = mean / mass
+    total, mean = 0.0, 0.0
+    for part in parts(gaps.shape):
+        total = total + np.add.reduce(weights[part], 0)
+        mean = mean + np.add.reduce(weights[part] * gaps[part], 0)
+    mean = mean / total
+    alone, one = curve.unknown(np.log(mass / best)), curve.unknown(np.zeros_like(mass))
     if curve.above:
-        return alone * 0.999999, one * 1.000001, np.clip(one - mean, alone, one)
-    slack = 1e-6 * (1 + np.abs(one))
-    high = one + d.max(0)
+        start = np.clip(one * total / mass - mean, alone, one)
+        return alone * (1 - _SLACK), one * (1 + _SLACK), start
+    high = one + widest
     start = np.clip(np.fmin(one + mean, alone), one, high)
-    return one - slack, high + slack + 1e-6 * np.abs(high), start
+    return one - _SLACK * (1 + np.abs(one)), high + _SLACK * (1 + np.abs(high)), start
 
 
-def _lone(curve: Curve, d: Array, q: Array, mass: Array, alone: Array) -> Array | None:
+def _lone(curve: Curve, weights: Array, gaps: Array, mass: Array, alone: Array) -> Array | None:
     """Return ``log u`` of the best outcome where its distance would underflow, NaN elsewhere.
 
     There it takes what the others leave, and they do not notice: their gaps are far larger.
     """
-    if not (curve.above and isinstance(curve, PowerCurve) and (alone < 1e-280).any()):
+    if not (isinstance(curve, PowerCurve) and curve.kappa < -1 and (alone < _TINY).any()):
         return None
-    others = np.where(d > 0.0, q, 0.0)
-    left = mass - (others * np.exp(curve.log_ratio(np.where(d > 0.0, d, 1.0)))).sum(0)
-    log_u = np.log(left / np.where(d > 0.0, 0.0, q).sum(0))
-    return np.where(curve.kappa * log_u < _TINY_X, log_u, np.nan)
+    others = gaps > 0.0
+    u = np.exp(curve.log_ratio(np.where(others, gaps, 1.0)))
+    left = mass - np.where(others, weights * u, 0.0).sum(0)
+    log_u = np.log(left / np.where(others, 0.0, weights).sum(0))
+    return np.where(curve.kappa * log_u < np.log(_TINY), log_u, np.nan)
 
 
-def _root(problem: _Problem) -> Array:
-    """Return the unknown of each problem."""
-    x = problem.start
+def _root(problem: _Problem) -> tuple[Array, bool]:
+    """Return the unknown of each problem, and whether the mass is 1 at all of them."""
+    found = problem.start.copy()
+    left = np.arange(found.size)
+    exact = problem.lone is None
     if problem.lone is not None:
-        rest = np.flatnonzero(np.isnan(problem.lone))
-        x = np.zeros_like(x)
-        if rest.size:
-            x[rest] = _bracketed(problem.only(rest), problem.start[rest])
-        return x
-    settled = np.zeros(x.shape, dtype=bool)
+        left = np.flatnonzero(np.isnan(problem.lone))
+        found[~np.isnan(problem.lone)] = 0.0
+        problem = problem.only(left)
     for _ in range(_FREE_STEPS):
-        log_mass, change = problem.step(x)
-        x = np.clip(x + change, problem.low, problem.high)
-        settled = np.abs(log_mass) < _CLOSE
-        if settled.all():
-            return x
-    rest = np.flatnonzero(~settled)
-    x[rest] = _bracketed(problem.only(rest), x[rest])
-    return x
+        if not left.size:
+            return found, exact
+        log_mass, x = problem.advance(found[left])
+        found[left] = np.fmin(np.fmax(x, problem.low), problem.high)  # NaN becomes the low end
+        unsettled = np.flatnonzero(~(np.abs(log_mass) < _CLOSE))
+        if unsettled.size < 0.75 * left.size:  # go on among themselves
+            left = left[unsettled]
+            problem = problem.only(unsettled)
+    if not left.size:
+        return found, exact
+    found[left] = _bracketed(problem, found[left])
+    return found, False
 
 
 def _bracketed(problem: _Problem, x: Array) -> Array:
@@ -241,11 +248,10 @@ def _bracketed(problem: _Problem, x: Array) -> Array:
     last = np.inf
     settled = np.isnan(x)
     for n_steps in range(1, _MAX_STEPS + 1):
-        log_mass, change = problem.step(x)
+        log_mass, proposal = problem.advance(x)
         error = np.abs(log_mass)
         too_low, too_high = (log_mass > 0, log_mass < 0) if above else (log_mass < 0, log_mass > 0)
         low, high = np.where(too_low, x, low), np.where(too_high, x, high)
-        proposal = x + change
         done = np.isnan(error) | ((error < _CLOSE) & np.isfinite(proposal))
         slow = (error > last / 2) & (n_steps % 3 == 0)  # never at the mercy of small steps
         newton = done | ((proposal > low) & (proposal < high) & ~slow)
@@ -272,31 +278,34 @@ def _rebased(problem: _Problem, x: Array) -> tuple[_Problem, Array]:
     d = (base - problem.r) / problem.scale
     if problem.dead is not None:
         d = np.where(problem.dead, np.where(problem.dead, -np.inf, d).max(0), d)
-    one = curve.distance(np.zeros_like(x))
-    slack = 1e-6 * (1 + np.abs(one))
+    one = curve.unknown(np.zeros_like(x))
+    slack = _SLACK * (1 + np.abs(one))
     bracket = {"low": one + d.min(0) - slack, "high": one + d.max(0) + slack}
-    problem = problem._replace(base=base, e=curve.prepare(d), **bracket)
+    problem = problem._replace(base=base, gaps=d, **bracket)
     return problem, _bracketed(problem, np.zeros_like(x))
 
 
-def _policy(problem: _Problem, x: Array, log_t: Array, gains: Array | None) -> None:
+def _write_policy(
+    problem: _Problem, x: Array, log_t: Array, gains: Array | None, *, sums_to_1: bool
+) -> None:
     """Write ``log t`` of the outcomes of a tile, and the gains."""
     curve = problem.curve
-    log_mass, _ = problem.step(x)
-    log_total = np.log(problem.mass) + log_mass
+    log_total = np.log(problem.mass)
+    if not sums_to_1 and problem.lone is None:
+        log_total = log_total + problem.advance(x)[0]
     for part in parts(log_t.shape):
         d = (problem.base - problem.r[part]) / problem.scale
-        y = x + d if curve.above else x - d
-        log_u = curve.log_ratio(y)
+        out = log_t[part]
+        curve.log_ratios(d, problem.gaps[part], x, out)
         if problem.lone is not None:
-            log_u = np.where((d == 0.0) & ~np.isnan(problem.lone), problem.lone, log_u)
-        np.add(problem.log_q[part], log_u, out=log_t[part])
+            np.copyto(out, problem.lone, where=(d == 0.0) & ~np.isnan(problem.lone))
+        np.add(out, problem.log_q[part], out=out)
+        np.subtract(out, log_total, out=out)
         if gains is not None:
+            y = curve.offset(x) + d if curve.above else curve.offset(x) - d
             gains[part] = np.minimum(curve.gain(y) / curve.unit, _LARGEST_GAIN)
     if problem.dead is not None:
         log_t[problem.dead] = -np.inf
         log_t[:, np.isnan(problem.base)] = np.nan
     if problem.lone is not None:
-        log_total = logsumexp(log_t, axis=0)
-    for part in parts(log_t.shape):
-        np.subtract(log_t[part], log_total, out=log_t[part])
+        np.subtract(log_t, logsumexp(log_t, axis=0), out=log_t)

@@ -263,13 +263,13 @@ def _best_reply(r: Array, log_q: Array, beta: Any, groups: Groups) -> Array:
     """Return the optimum under total variation: what lies beyond beta moves to the best reward."""
     xp = array_namespace(r)
     log_norm = groups.logsumexp(log_q)
-    log_q = log_q - groups.expand(xp.where(log_norm == -xp.inf, xp.nan, log_norm))
-    gap = groups.expand(_best_reward(r, log_q, groups)) - r
-    best = gap == 0
-    leaves = (gap > beta) | (log_q == -xp.inf)
+    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
+    r_max = groups.expand(_best_reward(r, log_q, groups))
+    best = r == r_max
+    leaves = (r_max - r > beta) | (log_q == -xp.inf)
     log_best = groups.logsumexp(xp.where(best, log_q, -xp.inf))
     log_gain = groups.logsumexp(xp.where(best | leaves, log_q, -xp.inf))
     log_best = xp.where(log_best == -xp.inf, xp.nan, log_best)
-    moved = groups.expand(log_gain - log_best)
-    log_t = xp.where(best, log_q + moved, xp.where(leaves, -xp.inf, log_q))
-    return xp.where(xp.isnan(gap), xp.nan, log_t)
+    log_t = xp.where(leaves, -xp.inf, log_q)
+    log_t = xp.where(best, log_q + groups.expand(log_gain - log_best), log_t)
+    return xp.where(xp.isnan(r_max), xp.nan, log_t) - groups.expand(log_norm)

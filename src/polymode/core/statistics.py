@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Bool, Float, Real
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, at_least, widen
+from polymode.core.arrays import Array, array_namespace, as_array, widen
 from polymode.core.divergences import (
     FORWARD_KL,
     REVERSE_KL,
@@ -23,6 +23,7 @@ from polymode.core.divergences import (
 from polymode.core.diversity import entropy_by, hill_number_of_groups, normalised
 from polymode.core.groups import Groups
 from polymode.core.targets import optimal_policy
+from polymode.core.thresholds import reaches
 
 __all__ = ["Cells", "PolicyStatistics", "policy_statistics", "target_statistics"]
 
@@ -102,9 +103,9 @@ def policy_statistics(
         group has no expected reward if they have mass. ``-inf`` is legal.
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outputs, in nats; as `log_probs`, but NaN spoils the KLs only.
-    threshold : float or array that broadcasts to `rewards`
-        Outputs with ``r >= threshold`` that `p` or `q` can give are good; finite, in reward units.
-        Compared in the dtype of `rewards`.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Outputs with ``r >= threshold`` that `p` or `q` can give are good; in reward units, as in
+        `anchor`. Compared in the dtype of `rewards`.
     groups : array or sequence of int, shape (n,), or None
         Group (prompt) of each position on the last axis; None puts all into one group.
     modes : array or sequence of int or str, shape (n,), or None
@@ -166,9 +167,10 @@ def policy_statistics(
         checks.columns(log_probs=log_probs, rewards=rewards, ref_log_probs=ref_log_probs),
         *_problems(rewards, threshold, groups, modes),
     )
-    high = at_least(rewards, threshold)
     (log_p, r, log_q), narrow = widen(log_probs, rewards, ref_log_probs)
-    found = _statistics(log_p, r, log_q, high, Cells.of(groups, modes, like=r))
+    cells = Cells.of(groups, modes, like=r)
+    high = reaches(rewards, threshold, cells.groups)
+    found = _statistics(log_p, r, log_q, high, cells)
     return _each(found, lambda x: narrow(x[..., 0] if groups is None else x))
 
 
@@ -204,8 +206,8 @@ def target_statistics(
         Weight of an entropy bonus, in reward units per nat, >= 0; under reverse KL only.
     divergence : str or Divergence
         Which divergence regularises: an object, or one of `divergence_names`.
-    threshold : float or array that broadcasts to `rewards`
-        Outputs with ``r >= threshold`` that `q` can give are good; finite, in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Outputs with ``r >= threshold`` that `q` can give are good; see `anchor`.
     groups : array or sequence of int, shape (n,), or None
         Group (prompt) of each position on the last axis; None puts all into one group.
     modes : array or sequence of int or str, shape (n,), or None
@@ -262,13 +264,14 @@ def target_statistics(
         check_divergence(divergence),
         *_problems(rewards, threshold, groups, modes),
     )
-    high = at_least(rewards, threshold)
     (r, log_q), narrow = widen(rewards, ref_log_probs)
     log_t = optimal_policy(
         r, log_q, beta=beta, entropy=entropy, divergence=divergence, groups=groups
     )
+    cells = Cells.of(groups, modes, like=r)
+    high = reaches(rewards, threshold, cells.groups)
     _, r, log_q, high = array_namespace(r).broadcast_arrays(log_t, r, log_q, high)
-    found = _statistics(log_t, r, log_q, high, Cells.of(groups, modes, like=r))
+    found = _statistics(log_t, r, log_q, high, cells)
     return _each(found, lambda x: narrow(x[..., 0] if groups is None else x))
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, at_least, detached, device, widen
+from polymode.core.arrays import Array, array_namespace, as_array, detached, device, widen
 from polymode.core.divergences import REVERSE_KL, Divergence, check_divergence, get_divergence
 from polymode.core.diversity import check_order, hill_number_of_groups, normalised
 from polymode.core.groups import Groups
 from polymode.core.statistics import Cells
 from polymode.core.targets import optimal_policy
+from polymode.core.thresholds import reaches
 
 __all__ = ["effective_number_beta", "swap_beta"]
 
@@ -166,9 +167,9 @@ def effective_number_beta(
         The effective number to keep; finite and > 0. No number is below 1.
     order : float
         Order of the effective number, >= 0, ``inf`` allowed; see `effective_number`.
-    threshold : float, array that broadcasts to `rewards`, or None
+    threshold : float, array that broadcasts to `rewards`, callable, or None
         None counts all outputs; else only those with ``r >= threshold`` that `q` can give, their
-        probabilities taken relative to their sum.
+        probabilities taken relative to their sum; see `anchor`.
     divergence : str or Divergence
         Which divergence regularises: an object, or one of `divergence_names`.
     groups : array or sequence of int, shape (n,), or None
@@ -239,7 +240,7 @@ def effective_number_beta(
     gaps, low, high = _gaps(r, log_q, cells.groups)
     counts = (log_q > -xp.inf) | xp.isnan(gaps)
     if threshold is not None:
-        counts = counts & (at_least(detached(rewards), threshold) | xp.isnan(gaps))
+        counts = counts & (reaches(detached(rewards), threshold, cells.groups) | xp.isnan(gaps))
 
     def number(log_beta: Array) -> Array:
         scaled = gaps / cells.groups.expand(xp.exp(log_beta))

@@ -15,7 +15,7 @@ from polymode.core.groups import Groups
 
 __all__ = ["Tile", "parts", "tiles"]
 
-_SIZE = 2**14  # numbers in a tile: four arrays take half a megabyte, what a core's cache holds
+_SIZE = 2**15  # numbers in a tile: four arrays take half a megabyte, what a core's cache holds
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -253,8 +253,8 @@ def pass_at_k(
     ----------
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards` and `groups`.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are correct; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are correct; in reward units, see `anchor`.
     k : int
         Number of attempts, >= 1.
     credit : {"sample", "group"}
@@ -340,8 +340,8 @@ def gapo(
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards`, `groups`, and `modes`, the options,
         which it needs.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are valid; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are valid; in reward units, see `anchor`.
     n_options : int or None
         Number of valid options, `L`, >= 1. None counts those that occur in the group.
 
