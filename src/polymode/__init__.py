@@ -22,12 +22,14 @@ if TYPE_CHECKING:
         Anchored,
         CarriedAnchors,
         Divergence,
+        PolicyStatistics,
         alpha_divergence,
         anchor,
         anchored_rewards,
         augment,
         batch_whitened,
         divergence_names,
+        effective_number_beta,
         f_divergence,
         group_maximum,
         leave_one_out,
@@ -37,9 +39,12 @@ if TYPE_CHECKING:
         optimal_policy,
         optimal_value,
         percentile_threshold,
+        policy_statistics,
         register_divergence,
         shape,
         standardised,
+        swap_beta,
+        target_statistics,
     )
 
     __version__: str
@@ -52,6 +57,7 @@ __all__ = [
     "Divergence",
     "InputError",
     "MissingExtraError",
+    "PolicyStatistics",
     "PolymodeError",
     "PolymodeWarning",
     "ShapeError",
@@ -63,6 +69,7 @@ __all__ = [
     "augment",
     "batch_whitened",
     "divergence_names",
+    "effective_number_beta",
     "f_divergence",
     "group_maximum",
     "leave_one_out",
@@ -72,9 +79,12 @@ __all__ = [
     "optimal_policy",
     "optimal_value",
     "percentile_threshold",
+    "policy_statistics",
     "register_divergence",
     "shape",
     "standardised",
+    "swap_beta",
+    "target_statistics",
 ]
 
 

@@ -17,6 +17,8 @@ from polymode.core.divergences import (
 from polymode.core.estimators import ESTIMATORS, Estimator, estimate_kl
 from polymode.core.optimise import gradient_flow
 from polymode.core.shaping import shape
+from polymode.core.statistics import PolicyStatistics, policy_statistics, target_statistics
+from polymode.core.strengths import effective_number_beta, swap_beta
 from polymode.core.targets import log_ratios, multiplier, optimal_policy, optimal_value
 from polymode.core.thresholds import group_maximum, percentile_threshold
 
@@ -26,12 +28,14 @@ __all__ = [
     "CarriedAnchors",
     "Divergence",
     "Estimator",
+    "PolicyStatistics",
     "alpha_divergence",
     "anchor",
     "anchored_rewards",
     "augment",
     "batch_whitened",
     "divergence_names",
+    "effective_number_beta",
     "estimate_kl",
     "f_divergence",
     "gradient_flow",
@@ -43,7 +47,10 @@ __all__ = [
     "optimal_policy",
     "optimal_value",
     "percentile_threshold",
+    "policy_statistics",
     "register_divergence",
     "shape",
     "standardised",
+    "swap_beta",
+    "target_statistics",
 ]
