@@ -191,8 +191,8 @@ def _bracket(
 ) -> tuple[Array, Array, Array]:
     """Return a bracket of the unknown, and where to start in it.
 
-    No outcome has more than all mass: that bounds it by the best outcomes. All ratios are <= 1 at
-    one end, and >= 1 at the other. A convex ratio at the mean gap is a bound, too (Jensen).
+    No outcome has more than all mass: that bounds it by the best outcomes. One ratio is >= 1, and
+    no mass is missing where all are large enough for that. A convex ratio at the mean gap is a bound, too (Jensen).
     """
     total, mean = mass, 0.0
     for part in parts(gaps.shape):
@@ -204,10 +204,15 @@ def _bracket(
     if curve.above:
         start = np.minimum(np.maximum(one * total / mass - mean, alone), one)
         return alone * (1 - _SLACK), one * (1 + _SLACK) + 0.0 * mass, start
-    high = one + widest
+    high = _all_that_is_left(curve, weights, mass) + widest
     start = np.minimum(np.maximum(np.fmin(one + mean, alone), one), high)
     slack = _SLACK * (1 + np.abs(one))
     return one - slack + 0.0 * mass, high + _SLACK * (1 + np.abs(high)), start
+
+
+def _all_that_is_left(curve: Curve, weights: Array, mass: Array) -> Array:
+    """Return the distance of a ratio that gives the live outcomes all mass, the dead ones' too."""
+    return curve.unknown(np.log(mass / np.add.reduce(weights, 0)))
 
 
 def _lone(curve: Curve, weights: Array, gaps: Array, mass: Array, alone: Array) -> Array | None:
@@ -295,9 +300,12 @@ def _rebased(problem: _Problem, x: Array) -> tuple[_Problem, Array]:
     d = (base - problem.r) / problem.scale
     if problem.dead is not None:
         d = np.where(problem.dead, np.where(problem.dead, -np.inf, d).max(0), d)
-    one = curve.unknown(np.zeros_like(x))
-    slack = _SLACK * (1 + np.abs(one))
-    bracket = {"low": one + d.min(0) - slack, "high": one + d.max(0) + slack}
+    low = curve.unknown(np.zeros_like(x)) + d.min(0)
+    high = _all_that_is_left(curve, problem.weights, problem.mass) + d.max(0)
+    bracket = {
+        "low": low - _SLACK * (1 + np.abs(low)),
+        "high": high + _SLACK * (1 + np.abs(high)),
+    }
     problem = problem._replace(base=base, gaps=d, **bracket)
     return problem, _bracketed(problem, np.zeros_like(x))
 
