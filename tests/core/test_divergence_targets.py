@@ -23,8 +23,9 @@ from polymode.core import (
 from polymode.core.divergences import get_divergence
 from polymode.errors import ArgumentError, ShapeError
 from tests.core import exact
+from tests.core.alternatives import brentq_policy
 from tests.libraries import each_library, to_torch
-from tests.strategies import BETAS, SEEDS, problems
+from tests.strategies import BETAS, RAGGED, SEEDS, problems
 
 ALPHAS = [-20.0, -3.0, -1e-9, 0.2, 0.98, 0.995, 1 - 1e-9, 1.0, 1.005, 1.02, 1.5, 3.0, 7.0]
 NAMED = [get_divergence(name) for name in divergence_names() if name != "square_and_log"]
@@ -99,32 +100,15 @@ def test_a_loop_of_scalar_root_finding(divergence, problem, beta):
             )
 
 
-def brentq_policy(rewards, log_q, beta, divergence):
-    """The optimum of one group, from the definition, by scipy: the root is log u of the best."""
-    low, _ = divergence.domain
-    log_q = normalised(log_q)
-    best = np.argmax(rewards)
-
-    def policy(log_u):
-        s = divergence.slope(np.exp(np.array([log_u]))) + (rewards - rewards[best]) / beta
-        u = divergence.inverse_slope(np.where(s <= low, divergence.slope(np.ones(1)), s))
-        return np.where(s <= low, 0.0, np.exp(log_q) * u)
-
-    ends = -1e-9, 1e-9 - log_q[best]  # no better than the reference; all mass
-    root = optimize.brentq(lambda x: policy(x).sum() - 1, *ends, xtol=1e-14, rtol=1e-14)
-    return policy(root)
-
-
 @each_library
 @each_divergence
 def test_all_libraries_agree(to, divergence):
     rng = np.random.default_rng(5)
-    rewards, groups = rng.normal(size=(3, 12)), rng.integers(-2, 2, 12)
-    log_q = rng.normal(size=(3, 12)) * 3
-    log_q[0, 3], rewards[1, 4] = -np.inf, -np.inf
+    rewards, log_q = rng.normal(size=(2, 2, 1, 6)) * [[[[1.0]]], [[[3.0]]]]
+    log_q[0, 0, 3], rewards[1, 0, 4] = -np.inf, -np.inf
     for function in (optimal_policy, optimal_value, multiplier):
-        expected = function(rewards, log_q, beta=0.7, divergence=divergence, groups=groups)
-        actual = function(to(rewards), to(log_q), beta=0.7, divergence=divergence, groups=groups)
+        expected = function(rewards, log_q, beta=0.7, divergence=divergence, groups=RAGGED)
+        actual = function(to(rewards), to(log_q), beta=0.7, divergence=divergence, groups=RAGGED)
         assert type(actual) is type(to(rewards))
         np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-9, atol=1e-9)
 
@@ -417,16 +401,16 @@ def test_point_masses_forbidden_and_single_outcomes(divergence, beta):
 @each_divergence
 @each_library
 def test_nan_and_missing_mass_stay_in_their_group(to, divergence):
-    rewards = to(np.array([1.0, np.nan, 1.0, 2.0, 5.0, 5.0]))
-    log_q = to(np.array([-1.0, -1.0, -np.inf, -np.inf, -1.0, -1.0]))
+    rewards = to(np.array([[[1.0, np.nan, 1.0, 2.0, 5.0, 5.0]]] * 2))
+    log_q = to(np.array([[[-1.0, -1.0, -np.inf, -np.inf, -1.0, -1.0]]] * 2))
     options = {"beta": 1.0, "divergence": divergence, "groups": [0, 0, 1, 1, 2, 2]}
     t = np.asarray(optimal_policy(rewards, log_q, **options))
-    assert np.isnan(t[:4]).all()
-    np.testing.assert_allclose(np.exp(t[4:]), 0.5, rtol=1e-12)
+    assert np.isnan(t[..., :4]).all()
+    np.testing.assert_allclose(np.exp(t[..., 4:]), 0.5, rtol=1e-12)
     value = np.asarray(optimal_value(rewards, log_q, **options))
-    assert np.isnan(value[0])
-    assert value[1] == -np.inf
-    assert np.isnan(np.asarray(multiplier(rewards, log_q, **options))[:2]).all()
+    assert np.isnan(value[..., 0]).all()
+    assert np.all(value[..., 1] == -np.inf)
+    assert np.isnan(np.asarray(multiplier(rewards, log_q, **options))[..., :2]).all()
 
 
 @each_divergence
