@@ -5,20 +5,11 @@ import pytest
 
 from polymode.core import alpha_divergence, divergence_names, optimal_policy, optimal_value
 from polymode.core.divergences import get_divergence
+from tests.core import exact
 from tests.core.alternatives import ATOMS, alpha_atoms, convex_policy
 
 CASES = [(get_divergence(name), atoms) for name, atoms in ATOMS.items()]
 CASES += [(alpha_divergence(a), alpha_atoms(a)) for a in (-0.5, 0.3, 1.5, 3.0)]
-
-
-def moderate_case(rng):
-    """(rewards, log q, beta) of a size that an interior-point method can take, ties included."""
-    n = int(rng.integers(2, 8))
-    rewards = rng.uniform(-1, 1, n)
-    if rng.random() < 0.3:
-        rewards = np.round(rewards)
-    log_q = np.log(rng.dirichlet(np.ones(n)) + 0.01)
-    return rewards, log_q - np.logaddexp.reduce(log_q), 10 ** rng.uniform(-1.5, 1)
 
 
 def test_every_divergence_is_here():
@@ -33,7 +24,7 @@ def test_every_divergence_is_here():
 def test_a_convex_solver_finds_the_same_optimum(divergence, atoms):
     rng = np.random.default_rng(6)
     for _ in range(12):
-        rewards, log_q, beta = moderate_case(rng)
+        rewards, log_q, beta = exact.moderate_case(rng)
         p, value = convex_policy(rewards, log_q, beta, atoms)
         options = {"beta": beta, "divergence": divergence}
         # It stops at a gap of 1e-9 to 1e-12 of the value, relative to rewards of 1. A value is good

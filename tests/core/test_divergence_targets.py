@@ -25,7 +25,7 @@ from polymode.errors import ArgumentError, ShapeError
 from tests.core import exact
 from tests.core.alternatives import brentq_policy
 from tests.libraries import each_library, to_torch
-from tests.strategies import BETAS, RAGGED, SEEDS, problems
+from tests.strategies import BETAS, RAGGED, SEEDS, batches, problems
 
 ALPHAS = [-20.0, -3.0, -1e-9, 0.2, 0.98, 0.995, 1 - 1e-9, 1.0, 1.005, 1.02, 1.5, 3.0, 7.0]
 NAMED = [get_divergence(name) for name in divergence_names() if name != "square_and_log"]
@@ -285,6 +285,28 @@ def test_substitution_is_flat_over_the_good_outcomes_under_every_divergence(
             np.testing.assert_allclose(np.nanmin(own, -1), high, rtol=1e-9, atol=1e-300)
 
 
+@each_divergence
+@given(batch=batches(), beta=BETAS)
+def test_modes_are_equal_and_keep_their_proportions_under_every_divergence(divergence, batch, beta):
+    rewards = np.nan_to_num(batch.rewards, nan=-3.0)  # below every threshold
+    found = anchor(rewards, batch.ref_log_probs, threshold=batch.threshold, **batch.labels)
+    options = {"beta": beta, "divergence": divergence, "groups": batch.groups}
+    log_t = optimal_policy(found.rewards, found.ref_log_probs, **options)
+    n = batch.groups.size
+    rows = (x.reshape(-1, n) for x in (found.good, log_t, batch.ref_log_probs))
+    labels = np.stack([batch.groups, batch.modes, batch.outputs])
+    for good, log_p, log_q in zip(*rows, strict=True):
+        masses = {}  # of each group's modes, over distinct outputs
+        for group, mode in {(g, m) for g, m, _ in labels.T[good].tolist()}:
+            inside = np.flatnonzero(good & (labels[0] == group) & (labels[1] == mode))
+            inside = inside[np.unique(labels[2, inside], return_index=True)[1]]
+            gained = log_p[inside] - log_q[inside]
+            np.testing.assert_allclose(gained, gained[0], rtol=1e-9, atol=1e-9)
+            masses.setdefault(group, []).append(np.logaddexp.reduce(log_p[inside]))
+        for mass in masses.values():
+            np.testing.assert_allclose(mass, mass[0], rtol=1e-9, atol=1e-9)
+
+
 def test_augmented_rewards_are_flat_under_reverse_kl_only():
     rewards, log_q = np.array([0.0, 1.0, 1.0, 1.0]), np.log([0.5, 0.4, 0.09, 0.01])
     augmented = anchored_rewards(rewards, log_q, beta=0.1, threshold=1.0)
@@ -411,6 +433,21 @@ def test_nan_and_missing_mass_stay_in_their_group(to, divergence):
     assert np.isnan(value[..., 0]).all()
     assert np.all(value[..., 1] == -np.inf)
     assert np.isnan(np.asarray(multiplier(rewards, log_q, **options))[..., :2]).all()
+
+
+@pytest.mark.parametrize(
+    "divergence",
+    [
+        each
+        if each.name in {"reverse_kl", "total_variation"}
+        else pytest.param(each, marks=pytest.mark.xfail(reason="warns", strict=True))
+        for each in ALL
+    ],
+    ids=lambda each: each.name,
+)
+def test_where_all_is_forbidden_there_is_no_policy_and_no_warning(divergence):
+    log_t = optimal_policy([-np.inf, -np.inf], [-1.0, -2.0], beta=1.0, divergence=divergence)
+    assert np.isnan(log_t).all()
 
 
 @each_divergence
