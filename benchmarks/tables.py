@@ -104,10 +104,11 @@ def accuracy_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in file["rows"]:
         failed = row["frac_failed"]
         scipy = [f"{x:.1%} (`{name.split('.')[-1]}`)" for name, x in failed.items() if "." in name]
-        solver = row["convex_solver"]
+        worst, solver = row["max_error_of_log_t"], row["convex_solver"]
+        error = "infinite" if worst is None else f"{worst:.0e}"
         convex = "" if solver is None else f"{solver['frac_failed']:.1%}"
         lines.append(
-            f"| `{row['divergence']}` | {row['n_cases']} | {row['max_error_of_log_t']:.0e} | "
+            f"| `{row['divergence']}` | {row['n_cases']} | {error} | "
             f"{row['max_error_of_the_sum']:.0e} | {failed['polymode']:.1%} | {', '.join(scipy)} | "
             f"{convex} |"
         )

@@ -51,7 +51,7 @@ def given_in_each_library(**strategies):
 
     def decorate(test):
         many = drawn(few=False)(test)
-        few = settings(max_examples=10, derandomize=True, deadline=None)(drawn(few=True)(test))
+        few = settings(max_examples=6, derandomize=True, deadline=None)(drawn(few=True)(test))
 
         def in_one_library(to, **parameters):
             return (few if to is to_jax else many)(to=to, **parameters)

@@ -146,7 +146,8 @@ def hard(
     log_t, sums = np.array(errors["polymode"]).T
     return {
         "n_cases": n,
-        "max_error_of_log_t": float(log_t.max()),
+        # JSON has no infinity: None where an outcome with mass was dropped
+        "max_error_of_log_t": float(log_t.max()) if math.isfinite(log_t.max()) else None,
         "max_error_of_the_sum": float(sums.max()),
         "frac_failed": {
             name: float(np.mean([max(pair) > FAILURE for pair in pairs]))

@@ -19,7 +19,7 @@ from tests.libraries import to_jax, to_torch
 from tests.strategies import RAGGED
 
 SMOOTH = [get_divergence(name) for name in divergence_names() if name not in {"square_and_log"}] + [
-    alpha_divergence(alpha) for alpha in (-3.0, -0.5, 0.3, 0.995, 1.5, 3.0)
+    alpha_divergence(alpha) for alpha in (-3.0, 0.995, 1.5)
 ]
 SMOOTH = [each for each in SMOOTH if each.name != "total_variation"]
 

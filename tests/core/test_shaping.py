@@ -247,6 +247,34 @@ def test_unscored_samples_might_as_well_not_be_there(name, parameters, batch):
             np.testing.assert_allclose(shaped[kept], expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("unlikeliness", "log_probs"),
+        ("uniform_correct", "log_probs"),
+        ("uniform_correct", "lengths"),
+        ("entropy_bonus", "log_probs"),
+    ],
+)
+def test_nor_those_without_a_column_that_the_method_needs(name, column):
+    batch = Columns(
+        np.array([1.0, 2.0, 0.0, 1.0]),
+        np.array([-1.0, -2.0, -3.0, -1.5]),
+        np.array([-2.0, -1.0, -4.0, -2.5]),
+        np.zeros(4, int),
+        np.array([1.0, 2.0, 3.0, 1.0]),
+        np.zeros(4, int),
+    )
+    missing = getattr(batch, column).copy()
+    missing[1] = np.nan
+    parameters = next(parameters for case, parameters in CASES if case == name)
+    shaped = run(name, batch._replace(**{column: missing}), **parameters)
+    others = np.array([0, 2, 3])
+    assert np.isnan(shaped[1])
+    expected = run(name, batch.take(others), **parameters)
+    np.testing.assert_allclose(shaped[others], expected, rtol=1e-12)
+
+
 @every_shaper
 @given(batch=columns())
 def test_rewards_stay_finite_where_they_were(name, parameters, batch):
