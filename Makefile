@@ -10,7 +10,7 @@ PYTEST_FLAGS ?= -n auto --maxprocesses 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs lint types imports unit format setup clean
+.PHONY: help demo test check docs lint types imports unit mutants format setup clean
 
 help: ## this list
 	@echo "polymode: reinforcement learning that keeps every good answer"
@@ -54,6 +54,9 @@ unit: export OMP_NUM_THREADS = 1
 unit: export TOKENIZERS_PARALLELISM = false
 unit: .venv/.dev
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+mutants: .venv/.dev ## sabotage the core line by line: do the tests notice? (ten minutes)
+	$(BIN)/python tools/mutants.py
 
 format: .venv/.dev ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix $(SRC)

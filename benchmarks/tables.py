@@ -170,7 +170,30 @@ def spread(values: Mapping[str, float], form: str) -> str:
     return f"{middle} [{low}, {high}]"
 
 
+def accuracy_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Errors of polymode and failures of the alternatives, one row for each divergence."""
+    (file,) = files
+    lines = [
+        "| divergence | hard cases | max error of log t | max error of the sum | polymode fails | "
+        "scipy fails | convex solver fails, moderate cases |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in file["rows"]:
+        failed = row["frac_failed"]
+        scipy = [f"{x:.1%} (`{name.split('.')[-1]}`)" for name, x in failed.items() if "." in name]
+        worst, solver = row["max_error_of_log_t"], row["convex_solver"]
+        error = "infinite" if worst is None else f"{worst:.0e}"
+        convex = "" if solver is None else f"{solver['frac_failed']:.1%}"
+        lines.append(
+            f"| `{row['divergence']}` | {row['n_cases']} | {error} | "
+            f"{row['max_error_of_the_sum']:.0e} | {failed['polymode']:.1%} | {', '.join(scipy)} | "
+            f"{convex} |"
+        )
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
+    "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,

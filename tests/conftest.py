@@ -3,10 +3,18 @@
 import importlib.util
 import os
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=300, deadline=None, derandomize=True, print_blob=True)
+# Sabotaged code only has to fail, the same way each time: nobody reads a smaller example.
+settings.register_profile(
+    "mutants",
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile(os.getenv("HYPOTHESIS_PROFILE", "dev"))
 
 if importlib.util.find_spec("torch"):

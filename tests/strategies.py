@@ -10,6 +10,10 @@ BETAS = st.floats(0.05, 20.0)
 REWARDS = st.floats(-5.0, 5.0, width=32)
 SEEDS = st.integers(0, 2**32 - 1)
 
+# For libraries that compile every shape anew: one group, and ragged groups under leading axes.
+RAGGED = np.array([10**9, -3, 10**9, 10**9, -3, 2])
+FEW = [((6,), np.zeros(6, np.int64)), ((2, 1, 6), RAGGED)]
+
 
 @st.composite
 def shapes(draw, max_n=10):
@@ -24,10 +28,18 @@ def integer_labels(draw, n):
 
 
 @st.composite
-def problems(draw):
-    """(rewards, log q, groups): references without mass here and there, never in a whole group."""
+def labelled_shapes(draw, few=False):
+    """A shape, and labels of its last axis."""
+    if few:
+        return draw(st.sampled_from(FEW))
     shape = draw(shapes())
-    groups = draw(integer_labels(shape[-1]))
+    return shape, draw(integer_labels(shape[-1]))
+
+
+@st.composite
+def problems(draw, few=False):
+    """(rewards, log q, groups): references without mass here and there, never in a whole group."""
+    shape, groups = draw(labelled_shapes(few=few))
     rewards = draw(hnp.arrays(np.float64, shape, elements=REWARDS))
     log_q = draw(hnp.arrays(np.float64, shape, elements=st.floats(-30, 5)))
     dead = draw(hnp.arrays(np.bool_, shape, elements=st.booleans()))
@@ -56,19 +68,22 @@ class Batch(NamedTuple):
 
 
 @st.composite
-def batches(draw):
+def batches(draw, few=False):
     """A batch with repeated outputs, unscored samples (NaN) and outputs beyond the reference.
 
     All copies of an output share its mode, reward and log q. No two outputs tie in log q, so that
     every choice of an anchor is a strict one.
     """
-    shape = draw(shapes())
+    shape, groups = draw(labelled_shapes(few=few))
     n = shape[-1]
     rng = np.random.default_rng(draw(SEEDS))
-    groups = rng.integers(0, 3, n) if draw(st.booleans()) else np.zeros(n, dtype=np.int64)
-    n_outputs = draw(st.integers(1, n))
-    outputs = rng.integers(0, n_outputs, n)
-    modes = rng.integers(0, draw(st.integers(1, n_outputs)), n_outputs)[outputs]
+    if few:
+        n_outputs, outputs, modes = 4, np.array([0, 1, 2, 0, 3, 1]), np.array([5, 7, 7, 5, 7, 7])
+    else:
+        groups = rng.integers(0, 3, n) if draw(st.booleans()) else np.zeros(n, dtype=np.int64)
+        n_outputs = draw(st.integers(1, n))
+        outputs = rng.integers(0, n_outputs, n)
+        modes = rng.integers(0, draw(st.integers(1, n_outputs)), n_outputs)[outputs]
     rewards = rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0, np.nan], (*shape[:-1], n_outputs))
     log_q = rng.uniform(-30.0, 0.0, (*shape[:-1], n_outputs))
     log_q[rng.random(log_q.shape) < draw(st.sampled_from([0.0, 0.3]))] = -np.inf

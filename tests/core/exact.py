@@ -61,6 +61,22 @@ def exact_log_policy(family, rewards, log_q, beta):
     return [mpmath.log(x) if x > 0 else -mpmath.inf for x in t]
 
 
+def exact_total_variation(rewards, log_q, beta):
+    """log t under total variation: all that lies more than beta below the best joins the best."""
+    rewards = [mpmath.mpf(float(r)) for r in rewards]
+    q = [mpmath.exp(mpmath.mpf(float(x))) for x in log_q]
+    total, r_max = mpmath.fsum(q), max(rewards)
+    best = [x for x, r in zip(q, rewards, strict=True) if r == r_max]
+    left = [x for x, r in zip(q, rewards, strict=True) if r_max - r > mpmath.mpf(float(beta))]
+    gain = 1 + mpmath.fsum(left) / mpmath.fsum(best)
+    return [
+        mpmath.log(x * (gain if r == r_max else 1) / total)
+        if r_max - r <= mpmath.mpf(float(beta))
+        else -mpmath.inf
+        for x, r in zip(q, rewards, strict=True)
+    ]
+
+
 def hard_case(rng):
     """(rewards, log q, beta) over the whole range that is promised, with ties."""
     n = int(rng.integers(1, 9))
@@ -77,6 +93,16 @@ def hard_case(rng):
         middling = spread * 10.0 ** rng.uniform(-2, 1)
         beta = middling if 1e-6 < middling < 1e6 else beta
     return rewards, log_q - np.logaddexp.reduce(log_q), float(beta)
+
+
+def moderate_case(rng):
+    """(rewards, log q, beta) of a size that an interior-point method can take, ties included."""
+    n = int(rng.integers(2, 8))
+    rewards = rng.uniform(-1, 1, n)
+    if rng.random() < 0.3:
+        rewards = np.round(rewards)
+    log_q = np.log(rng.dirichlet(np.ones(n)) + 0.01)
+    return rewards, log_q - np.logaddexp.reduce(log_q), 10 ** rng.uniform(-1.5, 1)
 
 
 def largest_error(actual, exact):

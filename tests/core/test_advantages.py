@@ -10,16 +10,15 @@ from hypothesis.extra import numpy as hnp
 
 from polymode.core import batch_whitened, leave_one_out, mean_baseline, standardised
 from polymode.errors import ArgumentError, ShapeError
-from tests.libraries import each_library
-from tests.strategies import REWARDS, integer_labels, shapes
+from tests.libraries import given_in_each_library
+from tests.strategies import REWARDS, labelled_shapes
 
 
 @st.composite
-def scored(draw):
+def scored(draw, few=False):
     """Rewards, some of them missing, and groups of their last axis."""
-    shape = draw(shapes())
-    rewards = draw(hnp.arrays(np.float64, shape, elements=REWARDS | st.just(np.nan)))
-    return rewards, draw(integer_labels(shape[-1]))
+    shape, groups = draw(labelled_shapes(few=few))
+    return draw(hnp.arrays(np.float64, shape, elements=REWARDS | st.just(np.nan))), groups
 
 
 @given(scored())
@@ -87,8 +86,7 @@ def test_one_scored_sample_in_a_group_has_no_advantage():
     np.testing.assert_array_equal(actual, [0.0, 0.0, 0.0, -2.0, 2.0])
 
 
-@each_library
-@given(case=scored())
+@given_in_each_library(case=scored)
 def test_all_libraries_agree(to, case):
     rewards, groups = case
     actual = leave_one_out(to(rewards), groups=to(groups))
@@ -180,8 +178,7 @@ def test_others_do_not_see_order_or_names(function, case, seed):
 
 
 @every_other
-@each_library
-@given(case=scored())
+@given_in_each_library(case=scored)
 def test_others_agree_in_all_libraries(to, function, case):
     rewards, groups = case
     actual = function(to(rewards), groups=to(groups))

@@ -10,7 +10,7 @@ from scipy import optimize
 from polymode.core import anchor, anchored_rewards, augment, optimal_policy
 from polymode.errors import ArgumentError, ShapeError
 from tests.core.naive_anchoring import blocks, first_copies, naive, policy, rows
-from tests.libraries import each_library
+from tests.libraries import each_library, given_in_each_library
 from tests.strategies import BETAS, SEEDS, batches
 
 BOTH = [anchor, lambda *args, **kwargs: augment(*args, beta=0.3, **kwargs)]
@@ -49,8 +49,7 @@ def test_leading_axes_are_independent_rows(batch, beta):
         np.testing.assert_array_equal(whole.anchor.reshape(-1, n)[i], part.anchor)
 
 
-@each_library
-@given(batch=batches())
+@given_in_each_library(batch=batches)
 def test_all_libraries_agree(to, batch):
     args = (batch.rewards, batch.ref_log_probs)
     for labels in (batch.labels, {name: to(value) for name, value in batch.labels.items()}):
@@ -322,30 +321,31 @@ def test_unknown_log_q_is_not_good():
 
 @each_library
 def test_threshold_per_group_and_per_row(to):
-    rewards, log_q = to(np.array([[1.0, 2.0], [3.0, 4.0]])), to(np.array([[-1.0, -2.0]] * 2))
-    good = anchor(rewards, log_q, threshold=to(np.array([[2.0], [3.0]]))).good
-    np.testing.assert_array_equal(np.asarray(good), [[False, True], [True, True]])
-    good = anchor(rewards, log_q, threshold=to(np.array([2.0, 4.0]))).good
-    np.testing.assert_array_equal(np.asarray(good), [[False, False], [True, True]])
+    rewards = to(np.array([[[1.0, 2.0] * 3], [[3.0, 4.0] * 3]]))
+    log_q = to(np.full((2, 1, 6), -1.0))
+    good = anchor(rewards, log_q, threshold=to(np.array([[[2.0]], [[3.0]]]))).good
+    np.testing.assert_array_equal(np.asarray(good), [[[False, True] * 3], [[True] * 6]])
+    good = anchor(rewards, log_q, threshold=to(np.array([2.0, 4.0] * 3))).good
+    np.testing.assert_array_equal(np.asarray(good), [[[False] * 6], [[True] * 6]])
 
 
 @each_library
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_reward_equal_to_the_threshold_is_good_in_every_precision(to, dtype):
-    rewards = to(np.array([0.7, 0.1], dtype=dtype))
+    rewards = to(np.array([0.7, 0.1] * 3, dtype=dtype))
     for threshold in (0.7, np.float64(0.7), to(np.array(0.7))):
-        good = anchor(rewards, to(np.zeros(2, dtype=dtype)), threshold=threshold).good
-        np.testing.assert_array_equal(np.asarray(good), [True, False])
+        good = anchor(rewards, to(np.zeros(6, dtype=dtype)), threshold=threshold).good
+        np.testing.assert_array_equal(np.asarray(good), [True, False] * 3)
 
 
 @each_library
 def test_integer_and_boolean_rewards_become_floating(to):
-    log_q = to(np.log(np.array([0.5, 0.3, 0.2], dtype=np.float32)))
-    for rewards in (np.array([0, 1, 1]), np.array([False, True, True])):
+    log_q = to(np.log(np.array([0.5, 0.3, 0.2] * 2, dtype=np.float32)))
+    for rewards in (np.array([0, 1, 1] * 2), np.array([False, True, True] * 2)):
         result = augment(to(rewards), log_q, beta=0.1, threshold=0.5)
         assert result.rewards.dtype == result.ref_log_probs.dtype == log_q.dtype
         np.testing.assert_allclose(
-            np.asarray(result.rewards), [0, 1, 1 + 0.1 * np.log(1.5)], rtol=1e-6
+            np.asarray(result.rewards), [0, 1, 1 + 0.1 * np.log(1.5)] * 2, rtol=1e-6
         )
 
 

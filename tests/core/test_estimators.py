@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from polymode.core.estimators import ESTIMATORS, estimate_kl
 from polymode.errors import ArgumentError, ShapeError
-from tests.libraries import each_library
+from tests.libraries import given_in_each_library
 from tests.strategies import SEEDS
 
 every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
@@ -35,8 +35,7 @@ def kl(p, q):
 
 
 @every_estimator
-@each_library
-@given(seed=SEEDS)
+@given_in_each_library(seed=SEEDS)
 def test_naive_restatement(to, name, seed):
     p, q = distributions(seed)
     for sampled in (None, to(np.log(p))):
@@ -82,6 +81,19 @@ def test_edges():
         assert estimate_kl([-1.0], [-np.inf], estimator="k1")[0] == np.inf
         assert estimate_kl([-1000.0], [-1.0], estimator="k3")[0] == np.inf
         assert np.isnan(estimate_kl([-np.inf], [-np.inf], estimator="k2")[0])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason="NaN: inf - inf", strict=True))
+        if name == "k3_plus"
+        else name
+        for name in ESTIMATORS
+    ],
+)
+def test_what_the_reference_never_gives_costs_infinitely_much(name):
+    assert estimate_kl([-1.0], [-np.inf], estimator=name)[0] == np.inf
 
 
 def test_dtypes():

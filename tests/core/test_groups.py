@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from polymode.core.groups import Groups
-from tests.libraries import each_library
-from tests.strategies import integer_labels, shapes
+from tests.libraries import each_library, given_in_each_library
+from tests.strategies import RAGGED, integer_labels, labelled_shapes
 
 REDUCTIONS = {
     "sum": np.sum,
@@ -18,16 +17,15 @@ REDUCTIONS = {
 
 
 @st.composite
-def grouped(draw):
+def grouped(draw, few=False):
     """Values with -inf here and there, and integer labels of their last axis."""
-    shape = draw(shapes())
-    values = draw(hnp.arrays(np.float64, shape, elements=st.floats(-50, 50) | st.just(-np.inf)))
-    return values, draw(integer_labels(shape[-1]))
+    shape, labels = draw(labelled_shapes(few=few))
+    elements = st.floats(-50, 50) | st.just(-np.inf)
+    return draw(hnp.arrays(np.float64, shape, elements=elements)), labels
 
 
-@each_library
 @pytest.mark.parametrize("name", REDUCTIONS)
-@given(case=grouped())
+@given_in_each_library(case=grouped)
 def test_reductions_are_those_of_a_loop_over_groups(to, name, case):
     values, labels = case
     groups = Groups.of(labels, like=to(values))
@@ -38,8 +36,7 @@ def test_reductions_are_those_of_a_loop_over_groups(to, name, case):
         np.testing.assert_allclose(actual[..., g], expected, rtol=1e-12, atol=1e-12)
 
 
-@each_library
-@given(case=grouped())
+@given_in_each_library(case=grouped)
 def test_argmax_is_the_position_of_the_first_maximum(to, case):
     values, labels = case
     values = np.round(values, -1)  # ties
@@ -50,8 +47,7 @@ def test_argmax_is_the_position_of_the_first_maximum(to, case):
         np.testing.assert_array_equal(positions[..., g], expected)
 
 
-@each_library
-@given(case=grouped(), data=st.data())
+@given_in_each_library(case=grouped, data=st.data())
 def test_rank_counts_the_smaller_ones_and_half_of_the_ties(to, case, data):
     values, labels = case
     values = np.round(values, -1)  # ties
@@ -64,8 +60,7 @@ def test_rank_counts_the_smaller_ones_and_half_of_the_ties(to, case, data):
         assert ranks[index] == (smaller + (ties + 1) / 2 if mask[index] else 0)
 
 
-@each_library
-@given(case=grouped())
+@given_in_each_library(case=grouped)
 def test_count_and_expand(to, case):
     values, labels = case
     groups = Groups.of(to(labels), like=to(values))
@@ -75,8 +70,7 @@ def test_count_and_expand(to, case):
         np.testing.assert_array_equal(counts[..., i], expected)
 
 
-@each_library
-@given(case=grouped(), data=st.data())
+@given_in_each_library(case=grouped, data=st.data())
 def test_split_groups_by_pairs_of_labels(to, case, data):
     values, outer = case
     inner = data.draw(integer_labels(outer.size))
@@ -99,14 +93,15 @@ def test_no_labels_are_one_group(to):
 
 
 @each_library
-@pytest.mark.parametrize("keys", [[0, 0, 0], [0, 0, 1]], ids=["one group", "two groups"])
+@pytest.mark.parametrize("keys", [[0] * 6, RAGGED], ids=["one group", "three groups"])
 def test_nan_stays_in_its_group_and_row(to, keys):
-    values = to(np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]]))
-    groups = Groups.of(keys, like=values)
+    values = np.arange(12.0).reshape(2, 1, 6)
+    values[0, 0, 1] = np.nan
+    groups = Groups.of(keys, like=to(values))
     for name in REDUCTIONS:
-        missing = np.isnan(np.asarray(getattr(groups, name)(values)))
-        expected = np.zeros((2, groups.n_groups), dtype=bool)
-        expected[0, 0] = True
+        missing = np.isnan(np.asarray(getattr(groups, name)(to(values))))
+        expected = np.zeros((2, 1, groups.n_groups), dtype=bool)
+        expected[0, 0, 0] = True  # the smallest label
         np.testing.assert_array_equal(missing, expected)
 
 

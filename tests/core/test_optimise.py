@@ -68,7 +68,7 @@ def test_a_step_is_that_of_autograd(kl, seed):
 @every_kl
 @pytest.mark.parametrize("n_tokens", [1, 2, 3])
 def test_all_libraries_agree(to, kl, n_tokens):
-    rewards, log_q, _ = problem(0, (2, 3, 2))
+    rewards, log_q, _ = problem(0, (2, 1, 6))
     log_q = log_q - np.logaddexp.reduce(log_q, axis=tuple(range(-n_tokens, 0)), keepdims=True)
     keywords = {"beta": 0.5, "kl": kl, "n_tokens": n_tokens, "n_steps": 5}
     actual = gradient_flow(to(rewards), to(log_q), **keywords)

@@ -1,6 +1,7 @@
 """Reward shapers: one battery of laws for all of them, then each against its formula."""
 
 import math
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 import polymode
 from polymode.core import anchored_rewards, optimal_policy, shape, shaping
 from polymode.errors import ArgumentError, ShapeError
-from tests.libraries import each_library
-from tests.strategies import BETAS, SEEDS, integer_labels, shapes
+from tests.libraries import given_in_each_library
+from tests.strategies import BETAS, SEEDS, labelled_shapes
 
 
 class Columns(NamedTuple):
@@ -46,9 +47,9 @@ class Columns(NamedTuple):
 
 
 @st.composite
-def columns(draw, broken=True):
+def columns(draw, broken=True, few=False):
     """A batch with ties in log p, missing rewards, and logarithms of -inf and NaN if `broken`."""
-    shape_ = draw(shapes())
+    shape_, groups = draw(labelled_shapes(few=few))
     rng = np.random.default_rng(draw(SEEDS))
     rewards = rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0, np.nan], shape_)
     # Ties in log q would leave the choice of the anchor to the order of the samples.
@@ -57,9 +58,9 @@ def columns(draw, broken=True):
         for column in logs:
             column[rng.random(shape_) < 0.2] = -np.inf
             column[rng.random(shape_) < 0.1] = np.nan
-    groups = draw(integer_labels(shape_[-1]))
     lengths = rng.integers(1, 5, shape_).astype(float)
-    return Columns(rewards, *logs, groups, lengths, rng.integers(0, 3, shape_[-1]))
+    modes = np.array([5, 7, 7, 5, 7, 9]) if few else rng.integers(0, 3, shape_[-1])
+    return Columns(rewards, *logs, groups, lengths, modes)
 
 
 def run(name, batch, **parameters):
@@ -245,6 +246,34 @@ def test_unscored_samples_might_as_well_not_be_there(name, parameters, batch):
             np.testing.assert_allclose(shaped[kept], expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("unlikeliness", "log_probs"),
+        ("uniform_correct", "log_probs"),
+        ("uniform_correct", "lengths"),
+        ("entropy_bonus", "log_probs"),
+    ],
+)
+def test_nor_those_without_a_column_that_the_method_needs(name, column):
+    batch = Columns(
+        np.array([1.0, 2.0, 0.0, 1.0]),
+        np.array([-1.0, -2.0, -3.0, -1.5]),
+        np.array([-2.0, -1.0, -4.0, -2.5]),
+        np.zeros(4, int),
+        np.array([1.0, 2.0, 3.0, 1.0]),
+        np.zeros(4, int),
+    )
+    missing = getattr(batch, column).copy()
+    missing[1] = np.nan
+    parameters = next(parameters for case, parameters in CASES if case == name)
+    shaped = run(name, batch._replace(**{column: missing}), **parameters)
+    others = np.array([0, 2, 3])
+    assert np.isnan(shaped[1])
+    expected = run(name, batch.take(others), **parameters)
+    np.testing.assert_allclose(shaped[others], expected, rtol=1e-12)
+
+
 @every_shaper
 @given(batch=columns())
 def test_rewards_stay_finite_where_they_were(name, parameters, batch):
@@ -253,8 +282,7 @@ def test_rewards_stay_finite_where_they_were(name, parameters, batch):
 
 
 @every_shaper
-@each_library
-@given(batch=columns())
+@given_in_each_library(batch=columns)
 def test_all_libraries_agree(to, name, parameters, batch):
     expected = run(name, batch, **parameters)
     actual = run(name, batch.to(to), **parameters)
@@ -328,8 +356,7 @@ def test_a_similarity_of_modes_is_that_of_the_default(batch):
     )
 
 
-@each_library
-@given(batch=columns(broken=False), seed=SEEDS)
+@given_in_each_library(batch=partial(columns, broken=False), seed=SEEDS)
 def test_naive_restatement_of_a_general_similarity(to, batch, seed):
     alike = np.random.default_rng(seed).random((*batch.rewards.shape, batch.groups.size))
     actual = np.asarray(run("dra", batch.to(to), similarity=to(alike)))

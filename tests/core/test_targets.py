@@ -8,7 +8,7 @@ from scipy import optimize
 
 from polymode.core import divergence_names, log_ratios, multiplier, optimal_policy, optimal_value
 from polymode.errors import ArgumentError, ShapeError
-from tests.libraries import each_library
+from tests.libraries import each_library, given_in_each_library
 from tests.strategies import BETAS, SEEDS, problems
 
 FUNCTIONS = [optimal_policy, optimal_value, log_ratios]
@@ -308,8 +308,7 @@ def test_naive_restatement(problem, beta):
         np.testing.assert_allclose(t[..., own], expected, rtol=1e-9)
 
 
-@each_library
-@given(problem=problems(), beta=BETAS)
+@given_in_each_library(problem=problems, beta=BETAS)
 def test_all_libraries_agree(to, problem, beta):
     rewards, log_q, groups = problem
     for function in FUNCTIONS:

@@ -192,7 +192,8 @@ def _bracket(
     """Return a bracket of the unknown, and where to start in it.
 
     No outcome has more than all mass: that bounds it by the best outcomes. One ratio is >= 1, and
-    no mass is missing where all are large enough for that. A convex ratio at the mean gap is a bound, too (Jensen).
+    no mass is missing where all are large enough for that. A convex ratio at the mean gap is a
+    bound, too (Jensen).
     """
     total, mean = mass, 0.0
     for part in parts(gaps.shape):
