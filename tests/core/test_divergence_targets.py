@@ -23,7 +23,7 @@ from polymode.core import (
 from polymode.core.divergences import get_divergence
 from polymode.errors import ArgumentError, ShapeError
 from tests.core import exact
-from tests.libraries import each_library, to_torch
+from tests.libraries import each_library, to_jax, to_torch
 from tests.strategies import BETAS, SEEDS, problems
 
 ALPHAS = [-20.0, -3.0, -1e-9, 0.2, 0.98, 0.995, 1 - 1e-9, 1.0, 1.005, 1.02, 1.5, 3.0, 7.0]
@@ -498,6 +498,71 @@ def test_gradient_of_the_value_is_the_policy_beside_outcomes_without_mass(diverg
         (gradient,) = torch.autograd.grad(value.reshape(-1)[0], rewards)
         t = optimal_policy(rewards[:2], log_q[:2], beta=0.5, divergence=divergence).exp()
         torch.testing.assert_close(gradient, torch.cat([t.detach(), torch.zeros(2)]).double())
+
+
+@pytest.mark.slow
+def test_jit_vmap_and_grad_of_jax():
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    rewards, log_q = to_jax(np.array([0.3, -0.2, 1.0, 0.1])), to_jax(np.log([0.4, 0.3, 0.2, 0.1]))
+    for divergence in ("reverse_kl", "forward_kl", "reverse_chi_squared"):
+
+        def policy(r, q, beta, divergence=divergence):
+            return optimal_policy(r, q, beta=beta, divergence=divergence)
+
+        expected = policy(np.asarray(rewards), np.asarray(log_q), 0.5)
+        np.testing.assert_allclose(jax.jit(policy)(rewards, log_q, 0.5), expected, rtol=1e-9)
+        many = jax.vmap(policy, in_axes=(0, None, None))(
+            jax.numpy.stack([rewards, -rewards]), log_q, 0.5
+        )
+        np.testing.assert_allclose(many[0], expected, rtol=1e-9)
+
+        def loss(r, policy=policy):
+            return policy(r, log_q, 0.5)[0]
+
+        eager, jitted = jax.grad(loss)(rewards), jax.jit(jax.grad(loss))(rewards)
+        np.testing.assert_allclose(jitted, eager, rtol=1e-9)
+        tensor = to_torch(np.array(rewards)).requires_grad_()
+        first = policy(tensor, to_torch(np.array(log_q)), 0.5)[0]
+        (expected,) = torch.autograd.grad(first, tensor)
+        np.testing.assert_allclose(eager, expected, rtol=1e-9)
+
+
+# Tiles.
+
+
+@each_divergence
+def test_groups_of_very_different_size(divergence):
+    # From one sample to more than a tile holds, in any order, in two rows: each group as if alone.
+    rng = np.random.default_rng(0)
+    sizes = [1, 1, 2, 3, 60, 75, 1000, 70_000]
+    groups = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    rewards, log_q = rng.normal(size=(2, 2, groups.size))
+    log_t = optimal_policy(rewards, log_q, beta=0.5, divergence=divergence, groups=groups)
+    for label in range(len(sizes)):
+        own = groups == label
+        alone = optimal_policy(rewards[:, own], log_q[:, own], beta=0.5, divergence=divergence)
+        np.testing.assert_allclose(np.exp(log_t[:, own]), np.exp(alone), rtol=1e-9, atol=1e-15)
+
+
+@each_divergence
+def test_arguments_are_not_written_to(divergence):
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(6, 5))
+    for rewards, log_q in (
+        (base.copy(), base.copy()),
+        (np.asfortranarray(base), base[::-1]),
+        (base[:, ::2], base[:, 1::1][:, :3]),
+        (np.broadcast_to(base[0], (6, 5)), base),
+        (base[0], base[1]),
+    ):
+        before = rewards.copy(), log_q.copy()
+        rewards, log_q = rewards.view(), log_q.view()
+        rewards.flags.writeable = log_q.flags.writeable = False
+        log_t = optimal_policy(rewards, log_q, beta=0.5, divergence=divergence)
+        assert np.array_equal(rewards, before[0])
+        assert np.array_equal(log_q, before[1])
+        expected = optimal_policy(*before, beta=0.5, divergence=divergence)
+        np.testing.assert_allclose(np.exp(log_t), np.exp(expected), rtol=1e-12)
 
 
 # Messages.

@@ -39,19 +39,26 @@ class Optimum(NamedTuple):
     log_t : array, shape (rows, n)
         Log-probabilities of the optimum, normalised over each group; ``-inf`` where an outcome has
         no mass, NaN in groups with a NaN or without any mass.
-    levels : array, shape (rows, g)
-        Multipliers ``L``, in reward units.
+    levels : array, shape (rows, g), or None
+        Multipliers ``L``, in reward units; None if not asked for.
     gains : array, shape (rows, n), or None
         How fast ``log(t / q)`` rises with the slope ``(r - L) / beta``; None if not asked for.
     """
 
     log_t: Array
-    levels: Array
+    levels: Array | None
     gains: Array | None
 
 
 def solve(
-    curve: Curve, rewards: Array, log_q: Array, *, beta: Array, groups: Groups, with_gains: bool
+    curve: Curve,
+    rewards: Array,
+    log_q: Array,
+    *,
+    beta: Array,
+    groups: Groups,
+    with_levels: bool = False,
+    with_gains: bool = False,
 ) -> Optimum:
     r"""Return the optimum of each group.
 
@@ -67,8 +74,8 @@ def solve(
         Strengths, in reward units.
     groups : Groups
         The groups.
-    with_gains : bool
-        Whether to compute the gains.
+    with_levels, with_gains : bool
+        Whether to compute these.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def solve(
     """
     log_t = np.empty_like(rewards)
     gains = np.empty_like(rewards) if with_gains else None
-    levels = np.empty((len(rewards), groups.n_groups))
+    levels = np.empty((len(rewards), groups.n_groups)) if with_levels else None
     with np.errstate(all="ignore"):  # steps may leave the bracket through inf and NaN
         for tile in tiles(groups, len(rewards)):
             r, log_w = tile.take(rewards), tile.mask(tile.take(log_q))
@@ -89,7 +96,8 @@ def solve(
             gain = None if gains is None else tile.room(gains)
             _write_policy(problem, x, found, gain, sums_to_1=sums_to_1)
             tile.put(log_t, found)
-            tile.put_groups(levels, problem.levels(x))
+            if levels is not None:
+                tile.put_groups(levels, problem.levels(x))
             if gains is not None:
                 tile.put(gains, gain)
     return Optimum(log_t, levels, gains)
@@ -192,13 +200,14 @@ def _bracket(
     if not curve.keeps_gaps:
         total = np.add.reduce(weights, 0)
     mean = mean / total
-    alone, one = curve.unknown(np.log(mass / best)), curve.unknown(np.zeros_like(mass))
+    alone, one = curve.unknown(np.log(mass / best)), curve.unknown(np.zeros(1))
     if curve.above:
-        start = np.clip(one * total / mass - mean, alone, one)
-        return alone * (1 - _SLACK), one * (1 + _SLACK), start
+        start = np.minimum(np.maximum(one * total / mass - mean, alone), one)
+        return alone * (1 - _SLACK), one * (1 + _SLACK) + 0.0 * mass, start
     high = one + widest
-    start = np.clip(np.fmin(one + mean, alone), one, high)
-    return one - _SLACK * (1 + np.abs(one)), high + _SLACK * (1 + np.abs(high)), start
+    start = np.minimum(np.maximum(np.fmin(one + mean, alone), one), high)
+    slack = _SLACK * (1 + np.abs(one))
+    return one - slack + 0.0 * mass, high + _SLACK * (1 + np.abs(high)), start
 
 
 def _lone(curve: Curve, weights: Array, gaps: Array, mass: Array, alone: Array) -> Array | None:

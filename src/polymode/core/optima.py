@@ -8,7 +8,6 @@ Arrays are wide floats of one shape (..., n); ``beta`` is a number, or an array 
 """
 
 import math
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -56,10 +55,10 @@ def log_optimum(r: Array, log_q: Array, beta: Any, divergence: Divergence, group
     if divergence is TOTAL_VARIATION:
         return _best_reply(r, log_q, beta, groups)
     with_gains = has_gradient(r, log_q)
-    log_t, _, *gains = _solved(r, log_q, beta, divergence, groups, with_gains=with_gains)
+    log_t, *gains = _solved(r, log_q, beta, divergence, groups, with_gains=with_gains)
     if not with_gains:
         return log_t
-    return log_t + _zero_with_gradient(r, log_q, log_t, gains[0], beta=beta, groups=groups)
+    return log_t + _zero_with_gradient(r, log_q, log_t, *gains, beta=beta, groups=groups)
 
 
 def levels(r: Array, log_q: Array, beta: Any, divergence: Divergence, groups: Groups) -> Array:
@@ -88,36 +87,39 @@ def levels(r: Array, log_q: Array, beta: Any, divergence: Divergence, groups: Gr
         return xp.where(value == -xp.inf, xp.nan, value) - beta
     if divergence is TOTAL_VARIATION:
         return _best_reward(r, log_q, groups) - beta / 2
-    return _solved(r, log_q, beta, divergence, groups, with_gains=False)[1]
+    return _solved(r, log_q, beta, divergence, groups, with_levels=True)[1]
 
 
 def _solved(
-    r: Array, log_q: Array, beta: Any, divergence: Divergence, groups: Groups, *, with_gains: bool
+    r: Array,
+    log_q: Array,
+    beta: Any,
+    divergence: Divergence,
+    groups: Groups,
+    *,
+    with_levels: bool = False,
+    with_gains: bool = False,
 ) -> tuple[Array, ...]:
-    """Return log-probabilities, levels and, if asked for, gains; none carries a gradient."""
+    """Return log-probabilities and what else is asked for; nothing carries a gradient."""
     xp = array_namespace(r)
     beta = xp.asarray(beta, dtype=r.dtype, device=device(r)) + xp.zeros_like(r[..., :1])
-    return on_host(
-        partial(_solve_rows, cast(Curve, divergence.curve), groups=groups, with_gains=with_gains),
-        *(r, log_q, beta),
-        shapes=(r.shape, (*r.shape[:-1], groups.n_groups), *([r.shape] if with_gains else [])),
-    )
+    shapes = {"levels": (*r.shape[:-1], groups.n_groups), "gains": r.shape}
+    wanted = [name for name, asked in (("levels", with_levels), ("gains", with_gains)) if asked]
 
+    def solve_rows(r: Array, log_q: Array, beta: Array) -> tuple[Array, ...]:
+        found = solve(
+            cast(Curve, divergence.curve),
+            _rows(r),
+            _rows(log_q),
+            beta=beta.reshape(-1),
+            groups=groups,
+            with_levels=with_levels,
+            with_gains=with_gains,
+        )
+        tables = (found.log_t, *(getattr(found, name) for name in wanted))
+        return tuple(table.reshape((*r.shape[:-1], table.shape[-1])) for table in tables)
 
-def _solve_rows(
-    curve: Curve, r: Array, log_q: Array, beta: Array, *, groups: Groups, with_gains: bool
-) -> tuple[Array, ...]:
-    """Solve for tables with any leading axes, in NumPy."""
-    found = solve(
-        curve,
-        _rows(r),
-        _rows(log_q),
-        beta=beta.reshape(-1),
-        groups=groups,
-        with_gains=with_gains,
-    )
-    shaped = (found.log_t.reshape(r.shape), found.levels.reshape((*r.shape[:-1], groups.n_groups)))
-    return shaped if found.gains is None else (*shaped, found.gains.reshape(r.shape))
+    return on_host(solve_rows, r, log_q, beta, shapes=(r.shape, *(shapes[n] for n in wanted)))
 
 
 def _rows(x: Array) -> Array:
