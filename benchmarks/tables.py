@@ -129,10 +129,52 @@ def anchoring_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def target_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Three tables: groups beside a loop, one group beside log_softmax, and growth with size."""
+    (result,) = files
+    lines = [
+        "| 100,000 groups of 16 | brentq loop, s | rows, s | times as fast, median [min, max] "
+        "| labels, s | times as fast |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["groups"]:
+        cells = []
+        for side in ("rows", "labels"):
+            cells += [f"{row['seconds'][side]:.3f}", spread(row["ratio"][side], ".0f")]
+        lines.append(f"| `{row['divergence']}` | {row['loop_seconds']:.1f} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| one group of 10^7 outcomes | over `log_softmax`, median [min, max] "
+        "| peak memory, arrays |",
+        "|---|---|---|",
+    ]
+    for row in result["one_group"]:
+        memory = row["peak_arrays"]["polymode"]
+        lines.append(
+            f"| `{row['divergence']}` | {spread(row['ratio'], '.1f')} | {memory:.1f} "
+            f"(`log_softmax`: {row['peak_arrays']['log_softmax']:.1f}) |"
+        )
+    sizes = sorted({row["samples"] for row in result["sizes"]})
+    heads = " | ".join(f"10^{len(str(n)) - 1}" for n in sizes)
+    lines += ["", f"| ns per sample, ragged groups | {heads} |", "|---|" + "---|" * len(sizes)]
+    for name in dict.fromkeys(row["divergence"] for row in result["sizes"]):
+        own = {r["samples"]: r["ns_per_sample"] for r in result["sizes"] if r["divergence"] == name}
+        cells = " | ".join(f"{own[n]['median']:.0f}" for n in sizes)
+        lines.append(f"| `{name}` | {cells} |")
+    return lines
+
+
+def spread(values: Mapping[str, float], form: str) -> str:
+    """Write a median with its range."""
+    low, middle, high = (format(values[key], form) for key in ("min", "median", "max"))
+    return f"{middle} [{low}, {high}]"
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
+    "benchmarks/speed/targets.py": target_speed_rows,
     "polymode paper figures": plateau_rows,
 }
 

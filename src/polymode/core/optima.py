@@ -2,7 +2,7 @@ r"""Optimal policies and their multipliers, divergence by divergence, behind the
 
 Reverse KL and total variation have closed forms, here, in whatever library the arrays come from.
 All other divergences go through one root per group, found in NumPy, in `multipliers`. NumPy arrays
-take that way under reverse KL as well, tile by tile, since it saves most of the time.
+take that way under reverse KL as well, row by row, since it saves most of the time.
 
 Arrays are wide floats of one shape (..., n); ``beta`` is a number, or an array of shape (..., 1).
 """
@@ -50,8 +50,8 @@ def log_optimum(r: Array, log_q: Array, beta: Any, divergence: Divergence, group
         ``log t``.
     """
     if divergence is REVERSE_KL:
-        gibbs = _gibbs_in_tiles if library(r) == "numpy" else _gibbs
-        return gibbs(r, log_q, beta, groups)
+        in_tiles = library(r) == "numpy" and groups.n_groups == 1
+        return (_gibbs_in_tiles if in_tiles else _gibbs)(r, log_q, beta, groups)
     if divergence is TOTAL_VARIATION:
         return _best_reply(r, log_q, beta, groups)
     with_gains = has_gradient(r, log_q)
@@ -154,14 +154,14 @@ def _zero_with_gradient(
 
 
 def _gibbs_in_tiles(r: Array, log_q: Array, beta: Any, groups: Groups) -> Array:
-    """Return `_gibbs` for NumPy arrays."""
+    """Return `_gibbs` for NumPy arrays whose rows are one group."""
     log_t = np.empty(r.shape)
     table, rewards, logs = _rows(log_t), _rows(r), _rows(log_q)
     beta = np.broadcast_to(beta, (*r.shape[:-1], 1)).reshape(-1)
     with np.errstate(all="ignore"):  # -inf - -inf, and log 0: no mass, no policy
         for tile in tiles(groups, len(table)):
             out = tile.room(table)
-            own_r, own_log_q = tile.take(rewards), tile.mask(tile.take(logs))
+            own_r, own_log_q = tile.take(rewards), tile.take(logs)
             base = own_r.max(0)
             if not np.isfinite(own_log_q.min() + base).all():
                 reachable = np.isfinite(own_r) & np.isfinite(own_log_q)

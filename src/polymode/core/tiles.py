@@ -162,8 +162,7 @@ def tiles(groups: Groups, n_rows: int) -> Iterator[Tile]:
 
     Notes
     -----
-    Cost O(n), and O(n log n) where the positions are not in the order of the groups. Groups of
-    different size share a tile only where few samples or few positions are wasted.
+    Cost O(n). Groups of different size share a tile only where few positions are wasted.
     """
     n = groups.index.shape[0]
     if groups.n_groups == 1:
@@ -172,7 +171,7 @@ def tiles(groups: Groups, n_rows: int) -> Iterator[Tile]:
         return
     index = np.asarray(groups.index)
     in_order = bool(np.all(index[1:] >= index[:-1]))
-    order = np.arange(n) if in_order else np.argsort(index, kind="stable")
+    order = np.arange(n) if in_order else _order(index, groups.n_groups)
     sizes = np.bincount(index, minlength=groups.n_groups)
     starts = np.cumsum(sizes) - sizes
     by_size = np.argsort(sizes, kind="stable")
@@ -209,15 +208,24 @@ def _steps(n: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
+def _order(index: Array, n_groups: int) -> Array:
+    """Return the positions in the order of their groups; NumPy sorts 16 bits by counting."""
+    order = np.argsort(index.astype(np.uint16), kind="stable")
+    if n_groups > 2**16:
+        high = (index >> 16).astype(np.uint16)
+        order = order[np.argsort(high[order], kind="stable")]
+    return order
+
+
 def _runs_of_like_size(sizes: Array) -> Iterator[slice]:
     """Yield slices of groups, sorted by size, that make good tiles."""
-    start = 0
+    start, widest = 0, int(sizes[-1])
     while start < len(sizes):
-        small = sizes[start]
-        # Up to a quarter is padding, more only where a tile would be too small to be worth it.
-        width = max(int(small) * 5 // 4, _SIZE // 64 // max(1, len(sizes) - start))
-        fits = int(np.searchsorted(sizes[start:], max(width, small), side="right"))
-        widest = int(sizes[start + fits - 1])
-        stop = start + min(fits, max(1, _SIZE // widest))
+        small = int(sizes[start])
+        width = max(small * 5 // 4, small + 4)  # what may be padded
+        if (len(sizes) - start) * widest <= _SIZE // 2:
+            width = widest  # not worth two tiles
+        stop = start + int(np.searchsorted(sizes[start:], width, side="right"))
+        stop = min(stop, start + max(1, _SIZE // int(sizes[stop - 1])))
         yield slice(start, stop)
         start = stop
