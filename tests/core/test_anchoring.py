@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from scipy import optimize
 
-from polymode.core import anchor, anchored_rewards, augment, optimal_policy
+from polymode.core import alpha_divergence, anchor, anchored_rewards, augment, optimal_policy
 from polymode.errors import ArgumentError, ShapeError
 from tests.core.naive_anchoring import blocks, first_copies, naive, policy, rows
 from tests.libraries import each_library, given_in_each_library
@@ -209,6 +209,23 @@ def test_only_substitution_is_flat_under_forward_kl(beta):
     one = augment(rewards, log_q, beta=beta, threshold=0.8)
     t = forward_kl_optimum(one.rewards, one.ref_log_probs, beta)
     assert t.max() > 2 * t[1:].min()
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 1.0, 2.0])
+def test_the_scale_of_the_substituted_reference_is_a_strength(alpha):
+    # r - beta f'(p / q) is constant at the optimum for q as substituted, which sums to S = 1.25.
+    rewards, log_q = np.array([0.2, 1.0, 1.5, 0.9, 0.0]), np.log([0.25, 0.4, 0.15, 0.05, 0.15])
+    found = anchor(rewards, log_q, threshold=0.95)
+    total = np.exp(found.ref_log_probs).sum()
+    divergence = alpha_divergence(alpha)
+
+    def level(beta):
+        log_t = optimal_policy(found.rewards, found.ref_log_probs, beta=beta, divergence=divergence)
+        return found.rewards - 2.0 * divergence.slope(np.exp(log_t - found.ref_log_probs))
+
+    same = level(2.0 * total ** (1 - alpha))
+    np.testing.assert_allclose(same, same[0], rtol=1e-9)
+    assert (alpha == 1) == np.allclose(level(2.0), level(2.0)[0])
 
 
 # Known answers.

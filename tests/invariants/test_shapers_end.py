@@ -35,7 +35,7 @@ def pass_at_4(log_p):
 
 def gapo(log_p):
     p = np.where(GOOD, np.exp(log_p), 0)
-    return np.where(GOOD, 1 - np.abs(p / p.sum() - 1 / 2), 0.0)
+    return np.where(GOOD, 1 - (p / p.sum() - 1 / 2), REWARDS)
 
 
 ENDS = {

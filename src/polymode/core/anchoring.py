@@ -151,6 +151,11 @@ def anchor(
     up to rounding; the anchor and its mode are unchanged exactly. Treat the result as constant in
     a policy gradient. Cost O(n), and O(n log n) where labels have to be sorted, see `Groups`.
 
+    *Scale.* The new reference sums to some ``S``, not to 1. `optimal_policy` normalises it. A loss
+    that follows ``r + beta q/p`` with it as it is has the optimum of strength ``beta S`` under
+    forward KL, and ``beta S^(1 - alpha)`` under an alpha divergence; under reverse KL the scale
+    cancels. The good outputs are flat either way, only their level against the others moves.
+
     *Choice.* The anchor sets the level of the good outputs against the others, not how they share
     it. Under reverse KL the level is ``r(z) + beta log q(mode z)``: ``"best_level"`` takes the
     highest, so that no good output is worth less than before.

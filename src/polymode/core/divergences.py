@@ -73,9 +73,10 @@ class Divergence:
 
     Notes
     -----
-    The functions see arrays of the caller's library, so ``lambda u: u * u`` serves all of them, and
-    ``np.log`` NumPy only. Adding ``c (u - 1)`` to a generator changes neither the divergence nor
-    the optimum, and moves its multiplier by ``c beta``.
+    Optima are found in NumPy, with NumPy arrays. `f_divergence` and `swap_beta` call the functions
+    with arrays of the caller's library, so ``lambda u: u * u`` serves all of them, and ``np.log``
+    NumPy only. Adding ``c (u - 1)`` to a generator changes neither the divergence nor the optimum,
+    and moves its multiplier by ``c beta``.
 
     References
     ----------
