@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from polymode.core import anchor, anchored_rewards, augment, optimal_policy, optimal_value
 from polymode.errors import ArgumentError
 from tests.core.naive_anchoring import blocks, naive, policy, rows
-from tests.libraries import each_library
+from tests.libraries import given_in_each_library
 from tests.strategies import BETAS, batches
 
 CHOICES = st.sampled_from(["most_likely", "best_level"])
@@ -44,8 +44,7 @@ def test_naive_restatement(batch, beta, settings):
             assert result.carried is None
 
 
-@each_library
-@given(batch=batches(), beta=BETAS, settings=options())
+@given_in_each_library(batch=batches, beta=BETAS, settings=options())
 def test_all_libraries_agree(to, batch, beta, settings):
     args = (batch.rewards, batch.ref_log_probs)
     keywords = {"beta": beta, "threshold": batch.threshold, **batch.labels, **settings}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from polymode.core import CarriedAnchors, anchor, augment
 from polymode.errors import ArgumentError, ShapeError
 from tests.core.naive_anchoring import naive, rows
-from tests.libraries import each_library
+from tests.libraries import each_library, given_in_each_library
 from tests.strategies import BETAS, batches
 
 CHOICES = st.sampled_from(["most_likely", "best_level"])
@@ -63,8 +63,7 @@ def test_naive_restatement_of_a_stream(stream, beta, choice):
             check_state(as_dict(result.carried), seen)
 
 
-@each_library
-@given(stream=streams(), beta=BETAS, choice=CHOICES)
+@given_in_each_library(stream=streams(), beta=BETAS, choice=CHOICES)
 def test_all_libraries_agree(to, stream, beta, choice):
     keywords = {"beta": beta, "choice": choice}
     converted = [

@@ -435,21 +435,7 @@ def test_nan_and_missing_mass_stay_in_their_group(to, divergence):
     assert np.isnan(np.asarray(multiplier(rewards, log_q, **options))[..., :2]).all()
 
 
-def failing(divergences, names, reason):
-    """The divergences, with a mark on those that do not pass yet."""
-    mark = pytest.mark.xfail(reason=reason, strict=True)
-    return [pytest.param(d, marks=mark) if d.name in names else d for d in divergences]
-
-
-@pytest.mark.parametrize(
-    "divergence",
-    failing(
-        SMOOTH,
-        {"reverse_chi_squared", "alpha(0.995)", "alpha(1.5)", "alpha(3.0)"},
-        "the bracket of the multiplier takes the mass of live outcomes for 1",
-    ),
-    ids=lambda each: each.name,
-)
+@each_smooth
 def test_the_mass_of_forbidden_outcomes_is_the_others_to_share(divergence):
     # Chi-squared, q = (.8, .1, .1), the first forbidden: .1 (2 + 1/2 - L) = 1, L = -7.5, and
     # t = .1 (1 + (r + 7.5)/2) = .475, .525. In general: one level, on a q that is not made to sum
@@ -462,11 +448,7 @@ def test_the_mass_of_forbidden_outcomes_is_the_others_to_share(divergence):
         np.testing.assert_allclose(np.exp(log_t), [0.0, 0.475, 0.525], rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "divergence",
-    failing(ALL, {d.name for d in SMOOTH} - {"reverse_kl"}, "warns"),
-    ids=lambda each: each.name,
-)
+@each_divergence
 def test_where_all_is_forbidden_there_is_no_policy_and_no_warning(divergence):
     log_t = optimal_policy([-np.inf, -np.inf], [-1.0, -2.0], beta=1.0, divergence=divergence)
     assert np.isnan(log_t).all()

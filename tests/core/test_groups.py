@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -173,8 +174,7 @@ def _assert_numbered(keys):
     assert groups.n_groups == distinct.size
 
 
-@each_library
-@given(case=grouped(), percent=st.sampled_from([0, 50, 100]) | st.floats(0, 100))
+@given_in_each_library(case=grouped, percent=st.sampled_from([0, 50, 100]) | st.floats(0, 100))
 def test_percentiles_are_those_of_a_loop_over_groups(to, case, percent):
     values, labels = case
     values = np.where(values == -np.inf, np.nan, np.round(values, -1))  # missing ones, and ties

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from polymode.core import anchor, augment, group_maximum, percentile_threshold, shaping
 from polymode.core.groups import Groups
 from polymode.errors import ArgumentError, ShapeError
-from tests.libraries import each_library
+from tests.libraries import each_library, given_in_each_library
 from tests.strategies import SEEDS, integer_labels, shapes
 
 PERCENTS = st.sampled_from([0, 10, 50, 90, 100]) | st.floats(0, 100)
@@ -42,8 +42,7 @@ def limits(threshold, rewards, labels):
 # Oracle.
 
 
-@each_library
-@given(case=scored(), percent=PERCENTS)
+@given_in_each_library(case=scored(), percent=PERCENTS)
 def test_percentiles_are_those_of_numpy(to, case, percent):
     rewards, labels = case
     own = limits(percentile_threshold(percent), to(rewards), labels)
@@ -58,8 +57,7 @@ def test_percentiles_are_those_of_numpy(to, case, percent):
     np.testing.assert_allclose(common, expected, rtol=1e-12)
 
 
-@each_library
-@given(case=scored())
+@given_in_each_library(case=scored())
 def test_the_group_maximum_is_the_100th_percentile(to, case):
     rewards, labels = case
     log_q = np.zeros_like(rewards)
