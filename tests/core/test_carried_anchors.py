@@ -235,6 +235,34 @@ def test_state_can_be_saved_and_loaded(to):
     np.testing.assert_allclose(np.asarray(loaded.rewards), [1.3, 1.3], rtol=1e-6)
 
 
+def check_wide_labels(to, groups):
+    # In int32 the first label would be the second: one prompt instead of two.
+    state = CarriedAnchors()
+    rewards, log_q = np.float32([1.0, 2.0, 3.0]), np.float32([-1.0, -2.0, -3.0])
+    for _ in range(2):
+        found = anchor(to(rewards), to(log_q), threshold=0, groups=groups, carried=state)
+        state = found.carried
+        np.testing.assert_array_equal(np.asarray(found.anchor), [0, 1, 2])
+    assert isinstance(state.groups, np.ndarray)
+    assert state.groups.dtype == np.int64
+    assert as_dict(state) == {-(2**63): (3.0, -3.0), 1: (2.0, -2.0), 2**32 + 1: (1.0, -1.0)}
+
+
+WIDE_LABELS = [2**32 + 1, 1, -(2**63)]
+
+
+@each_library
+def test_labels_keep_their_64_bits(to):
+    for groups in (WIDE_LABELS, np.array(WIDE_LABELS), to(np.array(WIDE_LABELS))):
+        check_wide_labels(to, groups)
+
+
+def test_labels_keep_their_64_bits_where_jax_has_32():
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(False):  # as it comes
+        check_wide_labels(jax.numpy.asarray, WIDE_LABELS)
+
+
 def test_state_carries_no_gradient():
     torch = pytest.importorskip("torch")
     rewards = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -275,6 +303,19 @@ def test_bad_state(function):
     torch = pytest.importorskip("torch")
     with pytest.raises(ArgumentError, match=r"rewards from numpy, carried.rewards from torch"):
         call(CarriedAnchors([0], torch.zeros(1), [0.0]))
+
+
+def test_labels_beyond_int64_are_refused():
+    # As int64, 2**64 - 1 is -1: it would take over the anchor of that prompt.
+    text = "groups must fit into 64-bit signed integers where anchors are carried over, got "
+    state, large = CarriedAnchors([-1], [2.0], [-1.0]), np.array([2**64 - 1], dtype=np.uint64)
+    with pytest.raises(ArgumentError, match=f"^{text}18446744073709551615$"):
+        anchor([1.0], [-2.0], threshold=0, groups=large, carried=state)
+    with pytest.raises(ArgumentError, match=f"^carried.{text}18446744073709551615$"):
+        anchor([1.0], [-2.0], threshold=0, groups=[0], carried=CarriedAnchors(large, [2.0], [-1.0]))
+    fits = np.array([2**63 - 1], dtype=np.uint64)
+    found = anchor([1.0], [-2.0], threshold=0, groups=fits, carried=state)
+    assert as_dict(found.carried) == {-1: (2.0, -1.0), 2**63 - 1: (1.0, -2.0)}
 
 
 def test_all_problems_of_a_state_are_reported_at_once():

@@ -6,6 +6,9 @@ import pytest
 from polymode import core
 from polymode.core import checks
 from polymode.errors import ArgumentError, ShapeError
+from tests.libraries import each_library
+
+HUGE = pytest.param(10**400, id="huge")  # beyond all floats
 
 
 def test_no_problem_no_error():
@@ -59,6 +62,62 @@ def test_whole_numbers(value):
     assert not list(checks.whole(k=value))
     for bad in (0, 1.0, True, "1"):
         assert list(checks.whole(k=bad)) == [f"k must be an integer >= 1, got {bad!r}"]
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, HUGE, "1", None, 1j])
+def test_what_is_no_finite_number(value):
+    for check, text in (
+        (checks.positive, "a finite number > 0"),
+        (checks.non_negative, "a finite number >= 0"),
+        (checks.finite, "a finite number"),
+    ):
+        assert list(check(beta=value)) == [f"beta must be {text}, got {value!r}"]
+    (problem,) = checks.within(0, 1, beta=value)
+    assert problem == f"beta must be a number in [0, 1], got {value!r}"
+
+
+def test_a_threshold_beyond_all_floats_is_not_finite():
+    (problem,) = checks.threshold_for(np.zeros(1), 10**400)
+    assert problem == f"threshold must be finite, got {10**400}"
+
+
+@pytest.mark.parametrize(
+    "value", [[True, False], np.array([True, False]), np.array(True), np.True_]
+)
+def test_truth_values_are_no_strengths(value):
+    for zero, bound in ((False, "> 0"), (True, ">= 0")):
+        (problem,) = checks.strengths(np.zeros((2, 3)), zero=zero, beta=value)
+        assert problem == f"beta must be finite numbers {bound}, got dtype bool"
+    torch = pytest.importorskip("torch")
+    (problem,) = checks.strengths(torch.zeros(2, 3), beta=torch.tensor([True, False]))
+    assert problem == "beta must be finite numbers > 0, got dtype torch.bool"
+
+
+@each_library
+def test_strengths_of_numpy_go_with_every_library(to):
+    rewards = to(np.zeros((2, 3)))
+    for beta in (np.array([1.0, 2.0]), np.array(1.0), np.float32(1.0), [1.0, 2.0], to(np.ones(2))):
+        assert not list(checks.strengths(rewards, beta=beta))
+    (problem,) = checks.strengths(rewards, beta=np.array([1.0, -2.0]))
+    assert problem == "beta must be finite numbers > 0, got -2.0 among them"
+    torch = pytest.importorskip("torch")
+    (problem,) = checks.strengths(np.zeros(2), beta=torch.ones(()))
+    assert problem.startswith("arrays must come from one library, got rewards from numpy, beta fr")
+
+
+def test_strengths_must_broadcast_with_each_other():
+    for beta, entropy in (
+        (1.0, [1, 2]),
+        ([[1], [2]], [1, 2, 3]),
+        (np.ones(2), 0.0),
+        (1.0, 10**400),
+    ):
+        assert not list(checks.strengths_together(beta=beta, entropy=entropy))
+    found = checks.strengths_together(beta=[1.0, 2.0], entropy=np.ones(3))
+    with pytest.raises(
+        ShapeError, match=r"^beta, entropy must broadcast together, got beta \(2,\), "
+    ):
+        checks.require(found)
 
 
 def test_number_of_axes():

@@ -357,6 +357,19 @@ def test_bad_parts_are_listed_at_once():
     assert words == ["name", "slope", "domain", "at_zero"]
 
 
+def test_parts_of_the_wrong_type_are_listed_at_once():
+    for domain in (None, (1,), (0, "a"), (0, 1, 2), "ab", (math.nan, 1), 3):
+        with pytest.raises(ArgumentError) as caught:
+            own(domain=domain, at_zero=None, curvature=3, terms=3, curve=3)
+        assert caught.value.problems == (
+            "curvature must be callable or None, got 3",
+            "terms must be callable or None, got 3",
+            "curve must be a Curve, got 3",
+            f"domain must be an interval, got {domain!r}",
+            "at_zero must be a number or inf, got None",
+        )
+
+
 def test_bad_alpha_and_scale():
     with pytest.raises(ArgumentError, match="alpha must be a finite number, got nan"):
         alpha_divergence(math.nan)

@@ -454,6 +454,22 @@ def test_gradients_are_right():
 # Messages.
 
 
+def test_strengths_that_do_not_go_together_are_reported_with_the_rest():
+    log_q = np.log([0.5, 0.5])
+    options = {"divergence": "forward_kl", "threshold": np.nan}
+    with pytest.raises(ArgumentError) as caught:
+        target_statistics([0.0, 1.0], log_q, beta=0, entropy=0.1, **options)
+    assert caught.value.problems == (
+        "beta must be a finite number > 0, got 0",
+        "entropy must be 0 unless the divergence is 'reverse_kl', got 'forward_kl'",
+        "threshold must be finite, got nan",
+    )
+    with pytest.raises(
+        ShapeError, match=r"^beta, entropy must broadcast together, got beta \(2,\)"
+    ):
+        target_statistics([0.0, 1.0], log_q, beta=[1.0, 2.0], entropy=[1, 2, 3], threshold=1.0)
+
+
 def test_all_problems_are_reported_at_once():
     with pytest.raises(ArgumentError) as caught:
         target_statistics(

@@ -175,20 +175,38 @@ def test_a_constant_function_is_compared_in_the_dtype_of_the_rewards(to):
         np.testing.assert_allclose(np.asarray(shaped), [1.0, 0.1], rtol=1e-6)
 
 
-def test_nothing_reaches_what_is_not_finite():
-    # -inf would make a forbidden output good, and its anchored reward infinite.
-    for value in (np.nan, np.inf, -np.inf):
-        for returned in (value, np.array([value])):
-            good = anchor([0.0, -np.inf], [-1, -1], threshold=lambda r, groups, x=returned: x).good
-            np.testing.assert_array_equal(good, [False, False])
+@each_library
+def test_nothing_reaches_inf_and_every_finite_reward_minus_inf(to):
+    # A forbidden output reaches nothing: as an anchor, it would make other rewards infinite.
+    for value, reached in ((np.nan, False), (np.inf, False), (-np.inf, True)):
+        for returned in (value, to(np.array([value]))):
+            own = {"threshold": lambda r, groups, x=returned: x}
+            good = anchor(to(np.array([0.0, -np.inf])), to(np.full(2, -1.0)), **own).good
+            np.testing.assert_array_equal(np.asarray(good), [reached, False])
+            for rewards in (np.array([0, -3]), np.array([False, True])):
+                good = anchor(to(rewards), to(np.full(2, -1.0)), **own).good
+                np.testing.assert_array_equal(np.asarray(good), [reached, reached])
+    good = anchor([0.0, -np.inf], [-1.0] * 2, threshold=np.array([-np.inf])).good
+    np.testing.assert_array_equal(good, [True, False])
     good = anchor([-np.inf] * 2, [-1.0] * 2, threshold=group_maximum()).good
     np.testing.assert_array_equal(good, [False, False])
 
 
 def test_percentiles_between_infinite_rewards_do_not_warn():
     rewards = np.array([-np.inf, -np.inf, 1.0])
-    assert limits(percentile_threshold(50), rewards, None)[0] == -np.inf
-    assert np.isnan(limits(percentile_threshold(60), rewards, None)[0])
+    for percent in (0, 50, 60, 90):  # the last two lie between -inf and 1
+        assert limits(percentile_threshold(percent), rewards, None)[0] == -np.inf
+    assert limits(percentile_threshold(100), rewards, None)[0] == 1.0
+
+
+@each_library
+@pytest.mark.parametrize("over", ["group", "batch"])
+def test_a_percentile_of_minus_inf_makes_every_finite_reward_good(to, over):
+    rewards, log_q = to(np.array([-np.inf, -np.inf, 1.0, np.nan])), to(np.full(4, -1.0))
+    for percent in (0, 50, 60, 100):
+        found = anchor(rewards, log_q, threshold=percentile_threshold(percent, over=over))
+        np.testing.assert_array_equal(np.asarray(found.good), [False, False, True, False])
+        np.testing.assert_array_equal(np.asarray(found.rewards), np.asarray(rewards))
 
 
 def test_a_function_sees_the_rewards_and_their_groups():

@@ -86,7 +86,7 @@ def anchor(
     ----------
     rewards : array, shape (..., n)
         Rewards of `n` outputs, in reward units. NaN marks outputs without a reward: they are not
-        good, and stay NaN. ``+inf`` is not allowed.
+        good, and stay NaN, as those at ``-inf`` stay there. ``+inf`` is not allowed.
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outputs, in nats, summed over tokens. Outputs at ``-inf`` or NaN are
         not good, whatever their reward.
@@ -94,7 +94,8 @@ def anchor(
         Outputs with ``r >= threshold`` are good; finite, in reward units. Compared in the dtype of
         `rewards`, so that a float32 reward of 0.7 passes a threshold of 0.7. A callable takes
         `rewards` and their `Groups` and returns thresholds that broadcast, NaN where nothing is
-        to be good: see `percentile_threshold` and `group_maximum`.
+        to be good, ``-inf`` where every finite reward is: see `percentile_threshold` and
+        `group_maximum`.
     groups : array or sequence of int, shape (n,), or None
         Group (prompt) of each position on the last axis; None puts all into one group. Groups are
         anchored independently.

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Integer, Real
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_keys, detached, device, widen
+from polymode.core.arrays import Array, array_namespace, as_keys, detached, device, library, widen
 from polymode.core.groups import Groups
 from polymode.core.thresholds import reaches
 
@@ -46,9 +46,9 @@ class CarriedAnchors:
 
     Notes
     -----
-    Plain arrays in the widest float of their device, of NumPy or of the library of the rewards:
-    ``dataclasses.asdict`` is all that it takes to save them, ``CarriedAnchors(**arrays)`` to load
-    them again.
+    Plain arrays: the labels are those of NumPy, in int64 on every device, the others come in the
+    widest float of theirs, of NumPy or of the library of the rewards. ``dataclasses.asdict`` is all
+    that it takes to save them, ``CarriedAnchors(**arrays)`` to load them again.
     """
 
     groups: Integer[Array, " k"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -162,10 +162,26 @@ def carried_problems(rewards: Array, groups: Any, carried: Any) -> Iterator[str]
     yield from checks.instance("carried", carried, CarriedAnchors)
     if groups is None:
         yield "groups must be given with carried: their labels are what anchors are kept by"
+    else:
+        yield from _too_wide(groups=groups)
     yield from checks.single_row("carried", rewards)
     if isinstance(carried, CarriedAnchors):
         columns = {f"carried.{f.name}": getattr(carried, f.name) for f in fields(carried)}
         yield from checks.kept_columns(rewards, groups="carried.groups", **columns)
+        yield from _too_wide(**{"carried.groups": carried.groups})
+
+
+def _too_wide(**labels: Any) -> Iterator[str]:
+    """Check that labels fit into int64, which is what all of them are compared in."""
+    for name, given in labels.items():
+        keys = as_keys(given)
+        if str(keys.dtype).endswith("uint64"):
+            largest = _on_host(keys).max(initial=0)
+            if largest > np.iinfo(np.int64).max:
+                yield (
+                    f"{name} must fit into 64-bit signed integers where anchors are carried over, "
+                    f"got {largest}"
+                )
 
 
 def find_anchors(
@@ -201,7 +217,7 @@ def find_anchors(
     candidates = _Candidates(group, r, log_mass=mass, tie_break=own)
     keys = None
     if rule.carried is not None:
-        keys = _keys(labels.groups, rule.carried, like=r)
+        keys = _keys(labels.groups, rule.carried)
         candidates = _with_carried(candidates, keys, rule.carried)
     best = _choose(candidates, rule)
     level = xp.where(best.exists, best.log_mass, 0.0)
@@ -218,7 +234,7 @@ def find_anchors(
         anchor_reward=at_samples(xp.where(best.exists, best.reward, 0.0)),
         gap=xp.where(good, at_samples(level) - mass, 0.0),
         narrow=narrow,
-        carried=None if keys is None else _to_carry(best, candidates.group.max(keys)),
+        carried=None if keys is None else _to_carry(best, np.unique(keys)),
     )
 
 
@@ -250,12 +266,18 @@ def _choose(candidates: _Candidates, rule: Rule) -> _Best:
     return _Best(position, log_mass > -xp.inf, reward, log_mass)
 
 
-def _keys(groups: Any, carried: CarriedAnchors, *, like: Array) -> Array:
-    """Return the labels of the samples and of the anchors carried over, in one array."""
-    xp, where = array_namespace(like), device(like)
-    dtype = xp.__array_namespace_info__().default_dtypes(device=where)["integral"]
+def _keys(groups: Any, carried: CarriedAnchors) -> Integer[Any, " m"]:
+    """Return the labels of the samples and of the anchors carried over, in one NumPy array.
+
+    The integers of other libraries may be too narrow: those of JAX have 32 bits by default.
+    """
     columns = (as_keys(groups), as_keys(carried.groups))
-    return xp.concat([xp.asarray(x, dtype=dtype, device=where) for x in columns])
+    return np.concatenate([_on_host(x).astype(np.int64) for x in columns])
+
+
+def _on_host(x: Array) -> Any:
+    """Return an array of any library and device as one of NumPy."""
+    return np.asarray(x.cpu() if library(x) == "torch" else x)
 
 
 def _with_carried(candidates: _Candidates, keys: Array, carried: CarriedAnchors) -> _Candidates:
@@ -268,14 +290,14 @@ def _with_carried(candidates: _Candidates, keys: Array, carried: CarriedAnchors)
     )
     last = xp.full_like(rewards, xp.finfo(r.dtype).min)
     return _Candidates(
-        group=Groups.of(keys, like=keys),
+        group=Groups.of(keys, like=r),
         r=xp.concat([r, rewards]),
         log_mass=xp.concat([mass, log_mass]),
         tie_break=xp.concat([tie_break, last]),
     )
 
 
-def _to_carry(best: _Best, keys: Array) -> CarriedAnchors:
+def _to_carry(best: _Best, labels: Integer[Any, " g"]) -> CarriedAnchors:
     """Return the anchors of all groups that have one."""
-    columns = (keys, detached(best.reward), detached(best.log_mass))
-    return CarriedAnchors(*(column[best.exists] for column in columns))
+    rewards, log_mass = (detached(x)[best.exists] for x in (best.reward, best.log_mass))
+    return CarriedAnchors(labels[_on_host(best.exists)], rewards, log_mass)

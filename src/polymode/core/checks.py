@@ -9,7 +9,7 @@ import difflib
 import math
 from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -43,6 +43,7 @@ __all__ = [
     "require",
     "single_row",
     "strengths",
+    "strengths_together",
     "threshold_for",
     "whole",
     "within",
@@ -137,7 +138,7 @@ def positive(**scalars: object) -> Iterator[str]:
         One problem for each number.
     """
     for name, value in scalars.items():
-        if not (isinstance(value, Real) and math.isfinite(value) and float(value) > 0):
+        if not (_is_number(value) and 0 < _as_float(value) < math.inf):
             yield f"{name} must be a finite number > 0, got {value!r}"
 
 
@@ -155,7 +156,7 @@ def finite(**scalars: object) -> Iterator[str]:
         One problem for each number.
     """
     for name, value in scalars.items():
-        if not (isinstance(value, Real) and math.isfinite(value)):
+        if not (_is_number(value) and math.isfinite(_as_float(value))):
             yield f"{name} must be a finite number, got {value!r}"
 
 
@@ -169,7 +170,8 @@ def strengths(rewards: Array, *, zero: bool = False, **given: Any) -> Iterator[s
     zero : bool
         Whether 0 is a strength.
     **given : float or array
-        The strengths by their names. Values in an array are looked at in NumPy only.
+        The strengths by their names. Arrays of NumPy go with every library, and only their values
+        are looked at.
 
     Yields
     ------
@@ -181,20 +183,42 @@ def strengths(rewards: Array, *, zero: bool = False, **given: Any) -> Iterator[s
             yield from (non_negative if zero else positive)(**{name: value})
             continue
         array = as_array(value)
-        yield from real_arrays(**{name: array})
-        if is_array(value):
+        if problems := list(real_arrays(**{name: array})):
+            yield from problems
+            continue
+        if library(array) != "numpy":
             yield from _one_library(**{"rewards": rewards, name: array})
         shapes = {name: tuple(array.shape), "rewards": tuple(rewards.shape)}
         if not _broadcast_together(shapes[name], shapes["rewards"][:-1]):
             yield _ShapeProblem(
                 f"{name} must broadcast with the rows of rewards, got {_listed(shapes)}"
             )
-        if library(array) == "numpy" and array.dtype.kind in "fiu":
+        bound = ">= 0" if zero else "> 0"
+        if _has_kind(array, "bool"):
+            yield f"{name} must be finite numbers {bound}, got dtype {array.dtype}"
+        elif library(array) == "numpy" and array.dtype.kind in "fiu":
             bad = array[~(np.isfinite(array) & ((array >= 0) if zero else (array > 0)))]
             if bad.size:
-                bound = ">= 0" if zero else "> 0"
                 example = bad.flat[0].item()
                 yield f"{name} must be finite numbers {bound}, got {example!r} among them"
+
+
+def strengths_together(**given: Any) -> Iterator[str]:
+    """Check that strengths broadcast with each other; `strengths` checks each of them.
+
+    Parameters
+    ----------
+    **given : float or array
+        The strengths by their names.
+
+    Yields
+    ------
+    str
+        The problem.
+    """
+    shapes = {name: tuple(as_array(value).shape) for name, value in given.items()}
+    if not _broadcast_together(*shapes.values()):
+        yield _ShapeProblem(f"{', '.join(shapes)} must broadcast together, got {_listed(shapes)}")
 
 
 def instance(name: str, value: object, kind: type) -> Iterator[str]:
@@ -232,7 +256,7 @@ def non_negative(**scalars: object) -> Iterator[str]:
         One problem for each number.
     """
     for name, value in scalars.items():
-        if not (isinstance(value, Real) and math.isfinite(value) and float(value) >= 0):
+        if not (_is_number(value) and 0 <= _as_float(value) < math.inf):
             yield f"{name} must be a finite number >= 0, got {value!r}"
 
 
@@ -252,7 +276,7 @@ def within(low: float, high: float, **scalars: object) -> Iterator[str]:
         One problem for each number.
     """
     for name, value in scalars.items():
-        if not (isinstance(value, Real) and low <= float(value) <= high):
+        if not (_is_number(value) and low <= _as_float(value) <= high):
             yield f"{name} must be a number in [{low}, {high}], got {value!r}"
 
 
@@ -333,7 +357,7 @@ def threshold_for(rewards: Array, threshold: Any) -> Iterator[str]:
         The problems.
     """
     if isinstance(threshold, Real):
-        if not math.isfinite(threshold):
+        if not math.isfinite(_as_float(threshold)):
             yield f"threshold must be finite, got {threshold!r}"
     elif not callable(threshold):
         yield from broadcasting(rewards, threshold=as_array(threshold))
@@ -518,6 +542,19 @@ def axis_of(axis: int, **arrays: Array) -> Iterator[str]:
         shape = tuple(array.shape)
         if not -len(shape) <= axis < len(shape) or shape[axis] == 0:
             yield _ShapeProblem(f"axis must be a non-empty axis of {name} {shape}, got {axis!r}")
+
+
+def _is_number(value: object) -> TypeGuard[Real]:
+    """Return whether a value is a real number; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
+def _as_float(number: Real) -> float:
+    """Return a number as a float, infinity for one that is beyond all of them."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _listed(shapes: dict[str, tuple[int, ...]]) -> str:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "Divergence",
     "alpha_divergence",
     "check_divergence",
+    "check_entropy",
     "divergence_names",
     "divergence_terms",
     "f_divergence",
@@ -78,6 +80,10 @@ class Divergence:
     NumPy only. Adding ``c (u - 1)`` to a generator changes neither the divergence nor the optimum,
     and moves its multiplier by ``c beta``.
 
+    Without a `curve`, the solver works in the slope itself. Slopes that lie closer to a finite end
+    of the domain than about 1e-16 of it cannot be told apart: where the upper end is finite and not
+    0, optima with ratios ``t / q`` beyond about 1e10 come out as NaN. A `curve` avoids that.
+
     References
     ----------
     .. [1] Liese and Vajda, "On Divergences and Informations in Statistics and Information Theory",
@@ -127,11 +133,23 @@ class Divergence:
         for part in ("generator", "slope", "inverse_slope"):
             if not callable(getattr(self, part)):
                 yield f"{part} must be callable, got {getattr(self, part)!r}"
-        low, high = self.domain
-        if not low < high:
+        for part in ("curvature", "terms"):
+            if not (getattr(self, part) is None or callable(getattr(self, part))):
+                yield f"{part} must be callable or None, got {getattr(self, part)!r}"
+        if self.curve is not None:
+            yield from checks.instance("curve", self.curve, Curve)
+        if not _is_interval(self.domain):
             yield f"domain must be an interval, got {self.domain!r}"
-        if not self.at_zero > -math.inf:
+        if not (isinstance(self.at_zero, Real) and self.at_zero > -math.inf):
             yield f"at_zero must be a number or inf, got {self.at_zero!r}"
+
+
+def _is_interval(domain: Any) -> bool:
+    """Return whether a value is two numbers, the first of them the smaller one."""
+    if not (isinstance(domain, tuple | list) and len(domain) == 2):
+        return False
+    low, high = domain
+    return isinstance(low, Real) and isinstance(high, Real) and low < high
 
 
 def f_divergence(
@@ -518,6 +536,27 @@ def check_divergence(divergence: Any) -> Iterator[str]:
     """
     if not isinstance(divergence, Divergence):
         yield from checks.known("divergence", divergence, _KNOWN)
+
+
+def check_entropy(entropy: Any, divergence: Any) -> Iterator[str]:
+    """Check that there is a closed form with an entropy bonus: under reverse KL alone.
+
+    Parameters
+    ----------
+    entropy : float or array
+        Weight of the bonus.
+    divergence : str or Divergence
+        What a caller passed; what `check_divergence` objects to is left to it.
+
+    Yields
+    ------
+    str
+        The problem.
+    """
+    none = isinstance(entropy, Real) and entropy == 0
+    known = not any(check_divergence(divergence))
+    if known and not none and get_divergence(divergence) is not REVERSE_KL:
+        yield f"entropy must be 0 unless the divergence is 'reverse_kl', got {divergence!r}"
 
 
 def get_divergence(divergence: str | Divergence) -> Divergence:

@@ -128,22 +128,17 @@ def gradient_flow(
         r_now = r(_joint(p_tokens)) if callable(r) else r
         scores = _scores(r_now, p_tokens, q_tokens, beta, kl)
         moved = [p + step * s for p, s in zip(p_tokens, scores, strict=True)]
-        p_tokens = [_normalised(p, i - n_tokens) for i, p in enumerate(moved)]
+        p_tokens = [p - logsumexp(p, axis=i - n_tokens, keepdims=True) for i, p in enumerate(moved)]
     return narrow(_joint(p_tokens))
-
-
-def _normalised(log_x: Array, axis: int) -> Array:
-    """Return log-probabilities that sum to 1 over an axis."""
-    return log_x - logsumexp(log_x, axis=axis, keepdims=True)
 
 
 def _conditionals(log_p: Array, n_tokens: int) -> list[Array]:
     """Return ``log p(token | prefix)`` for each token, with axes of length 1 for later ones."""
     tables: list[Array] = []
     for axis in range(-1, -n_tokens - 1, -1):
-        table = _normalised(log_p, axis)
-        tables.insert(0, table)
-        log_p = logsumexp(log_p, axis=axis, keepdims=True)
+        log_prefix = logsumexp(log_p, axis=axis, keepdims=True)
+        tables.insert(0, log_p - log_prefix)
+        log_p = log_prefix
     return tables
 
 

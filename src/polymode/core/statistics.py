@@ -18,6 +18,7 @@ from polymode.core.divergences import (
     REVERSE_KL,
     Divergence,
     check_divergence,
+    check_entropy,
     divergence_terms,
 )
 from polymode.core.diversity import entropy_by, hill_number_of_groups, normalised
@@ -261,6 +262,8 @@ def target_statistics(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
         checks.strengths(rewards, beta=beta),
         checks.strengths(rewards, zero=True, entropy=entropy),
+        checks.strengths_together(beta=beta, entropy=entropy),
+        check_entropy(entropy, divergence),
         check_divergence(divergence),
         *_problems(rewards, threshold, groups, modes),
     )

@@ -5,6 +5,7 @@ separates good from bad: there a threshold is a function ``(rewards, groups) -> 
 batch, such as those that `percentile_threshold` and `group_maximum` make.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -36,7 +37,7 @@ def percentile_threshold(percent: float, *, over: str = "group") -> Threshold:
     ----------
     percent : float
         Which percentile, in [0, 100]. The paper takes 90 where rewards come from a reward model:
-        the best tenth is good. At 0 everything that has a reward is, at 100 the best alone.
+        the best tenth is good. At 0 everything with a finite reward is, at 100 the best alone.
     over : {"group", "batch"}
         Whose rewards: those of the group, so that every group has a good output, or those of all
         groups together, as in the paper, so that a hard prompt may have none.
@@ -59,9 +60,11 @@ def percentile_threshold(percent: float, *, over: str = "group") -> Threshold:
     Notes
     -----
     That of `numpy.percentile`, linear interpolation. Rewards of NaN are left out; without any
-    other, nothing is good. A reward that equals the threshold is good, so ties can make more
-    outputs good than the percentile says: all of them, where all rewards are equal. Each row of
-    the leading axes is a batch of its own. Cost O(n log n).
+    other, nothing is good. Rewards of ``-inf`` count, though they are never good themselves: a
+    percentile that lies at one of them, or between one and a number (where NumPy may say NaN), is
+    ``-inf``, and every finite reward reaches it. A reward that equals the threshold is good, so
+    ties can make more outputs good than the percentile says: all of them, where all rewards are
+    equal. Each row of the leading axes is a batch of its own. Cost O(n log n).
 
     References
     ----------
@@ -117,17 +120,18 @@ def reaches(
     Parameters
     ----------
     rewards : array, shape (..., n)
-        Rewards, in reward units; NaN reaches nothing.
+        Rewards, in reward units; NaN and ``-inf`` reach nothing.
     threshold : float, array that broadcasts to `rewards`, or callable
         The threshold, in reward units, or a function of `rewards` and `groups` that returns it.
-        What a function returns may hold NaN or infinities: nothing reaches them.
+        What a function returns may hold NaN or ``inf``, which nothing reaches, or ``-inf``, which
+        every finite reward does.
     groups : Groups
         The groups of the last axis.
 
     Returns
     -------
     array of bool, shape (..., n)
-        Where ``r >= threshold``, compared in the dtype of `rewards`.
+        Where ``r >= threshold`` and ``r > -inf``, compared in the dtype of `rewards`.
 
     Raises
     ------
@@ -139,17 +143,18 @@ def reaches(
     if callable(threshold):
         returned = threshold(rewards, groups)
         threshold = _checked(rewards, returned)
-    return at_least(rewards, threshold)
+    # A forbidden output is never good: as an anchor it would make other rewards infinite.
+    return at_least(rewards, threshold) & (rewards > -math.inf)
 
 
 def _checked(rewards: Array, returned: Any) -> Array:
-    """Return what a function gave as thresholds, NaN where it is not finite."""
+    """Return what a function gave as thresholds, NaN where nothing is to be good."""
     xp = array_namespace(rewards)
     limit = xp.asarray(returned) if isinstance(returned, Real) else as_array(returned)
     checks.require(checks.broadcasting(rewards, **{"what threshold returns": limit}))
     if not xp.isdtype(limit.dtype, "real floating"):
         return limit
-    return xp.where(xp.isfinite(limit), limit, xp.nan)
+    return xp.where(limit < xp.inf, limit, xp.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +166,12 @@ class _Percentile:
 
     def __call__(self, rewards: Array, groups: Groups) -> Array:
         (r,), _ = widen(rewards)
-        if self.over == "batch":
-            return Groups.of(None, like=r).percentile(r, self.percent)
-        return groups.expand(groups.percentile(r, self.percent))
+        xp = array_namespace(r)
+        own = Groups.of(None, like=r) if self.over == "batch" else groups
+        found = own.percentile(r, self.percent)
+        lowest = -own.max(xp.where(xp.isnan(r), -xp.inf, -r))
+        # Interpolation towards -inf may have given NaN, which would say that nothing is good.
+        return own.expand(xp.where(xp.isnan(found) & (lowest == -xp.inf), -xp.inf, found))
 
 
 @dataclass(frozen=True, slots=True)
