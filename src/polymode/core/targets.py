@@ -8,7 +8,7 @@ Every strength may be an array with one number for each row of the leading axes,
 one call: ``beta`` of shape (b,) with rewards of shape (n,) gives results of shape (b, n).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from polymode.core.divergences import (
     TOTAL_VARIATION,
     Divergence,
     check_divergence,
+    check_entropy,
     divergence_terms,
     get_divergence,
 )
@@ -347,7 +348,8 @@ def _read(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
         checks.strengths(rewards, beta=beta),
         checks.strengths(rewards, zero=True, entropy=entropy),
-        _entropy_problems(entropy, divergence),
+        checks.strengths_together(beta=beta, entropy=entropy),
+        check_entropy(entropy, divergence),
         check_divergence(divergence),
         checks.integer_labels(rewards, groups=groups),
     )
@@ -368,12 +370,6 @@ def _read(
     if not isinstance(beta, float):
         r, log_q, _ = xp.broadcast_arrays(r, log_q, beta)
     return _Given(r, log_q, beta, get_divergence(divergence), group, groups is not None, narrow)
-
-
-def _entropy_problems(entropy: Any, divergence: Any) -> Iterator[str]:
-    """Check that there is a closed form with an entropy bonus."""
-    if not _is_zero(entropy) and divergence not in ("reverse_kl", REVERSE_KL):
-        yield f"entropy must be 0 unless the divergence is 'reverse_kl', got {divergence!r}"
 
 
 def _is_zero(entropy: Any) -> bool:
