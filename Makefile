@@ -10,7 +10,7 @@ PYTEST_FLAGS ?= -n auto --maxprocesses 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports unit mutants format setup clean
+.PHONY: help demo test check docs lint types imports unit mutants format setup clean
 
 help: ## this list
 	@echo "polymode: reinforcement learning that keeps every good answer"
@@ -27,6 +27,12 @@ demo: .venv/.run ## post-train the embedded model twice, plain and anchored, and
 
 test: check unit ## everything CI runs: the checks below, then all tests, offline
 check: lint types imports ## lint, types and import directions: the quick half of `make test`
+
+# The same build is one of the tests; the setting keeps the theme's notice about its successor off the screen.
+docs: export NO_MKDOCS_2_WARNING = true
+docs: .venv/.dev ## build the documentation into build/site; warnings are errors
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html, or for search and live reload: $(BIN)/mkdocs serve"
 
 lint: .venv/.dev
 	$(BIN)/ruff check $(SRC)
@@ -58,7 +64,7 @@ format: .venv/.dev ## rewrite the sources as `make check` wants them
 
 setup: .venv/.dev ## only make .venv
 clean: ## remove .venv and every cache
-	rm -rf .venv .venv.lock .hypothesis .import_linter_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv .venv.lock .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.run: pyproject.toml constraints.txt tools/venv.py

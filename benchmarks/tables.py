@@ -93,6 +93,83 @@ def shared_prompt_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def plateau_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per objective of Figure 5: how far the trained policy is from its optimum."""
+    panels = files[0]["panels"]
+    steps = [row["n_steps"] for row in panels[0]["trained"]]
+    lines = [
+        "| beta | objective | " + " | ".join(f"after {n:,} steps" for n in steps) + " |",
+        "|---|---|" + "---|" * len(steps),
+    ]
+    for panel in panels:
+        kl = panel["divergence"].replace("_kl", " KL")
+        distances = [row["total_variation"] for row in panel["trained"]]
+        cells = [f"{tv['mean']:.3f} [{tv['min']:.3f}, {tv['max']:.3f}]" for tv in distances]
+        lines.append(f"| {panel['beta']:g} | {kl}, {panel['method']} | {' | '.join(cells)} |")
+    return lines
+
+
+def anchoring_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Time per sample at every size, and the ratio to one sort of the labels at 10^6 samples."""
+    rows = files[0]["rows"]
+    sizes = sorted({row["samples"] for row in rows})
+    per_sample = {(row["part"], row["samples"]): row["ns_per_sample"] for row in rows}
+    reference = min(sizes, key=lambda n: abs(n - 10**6))
+    power = {n: f"10^{len(str(n)) - 1}" for n in sizes}
+    heads = " | ".join(f"{power[n]}, ns" for n in sizes)
+    lines = [
+        f"| for each sample of | {heads} | over `np.sort` at {power[reference]}, "
+        "median [min, max] |",
+        "|---|" + "---|" * (len(sizes) + 1),
+    ]
+    for row in (row for row in rows if row["samples"] == reference):
+        low, middle, high = (row["ratio"][key] for key in ("min", "median", "max"))
+        cells = " | ".join(f"{per_sample[row['part'], n]:.0f}" for n in sizes)
+        lines.append(f"| {row['part']} | {cells} | {middle:.1f} [{low:.1f}, {high:.1f}] |")
+    return lines
+
+
+def target_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Three tables: groups beside a loop, one group beside log_softmax, and growth with size."""
+    (result,) = files
+    lines = [
+        "| 100,000 groups of 16 | brentq loop, s | rows, s | times as fast, median [min, max] "
+        "| labels, s | times as fast |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["groups"]:
+        cells = []
+        for side in ("rows", "labels"):
+            cells += [f"{row['seconds'][side]:.3f}", spread(row["ratio"][side], ".0f")]
+        lines.append(f"| `{row['divergence']}` | {row['loop_seconds']:.1f} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| one group of 10^7 outcomes | over `log_softmax`, median [min, max] "
+        "| peak memory, arrays |",
+        "|---|---|---|",
+    ]
+    for row in result["one_group"]:
+        memory = row["peak_arrays"]["polymode"]
+        lines.append(
+            f"| `{row['divergence']}` | {spread(row['ratio'], '.1f')} | {memory:.1f} "
+            f"(`log_softmax`: {row['peak_arrays']['log_softmax']:.1f}) |"
+        )
+    sizes = sorted({row["samples"] for row in result["sizes"]})
+    heads = " | ".join(f"10^{len(str(n)) - 1}" for n in sizes)
+    lines += ["", f"| ns per sample, ragged groups | {heads} |", "|---|" + "---|" * len(sizes)]
+    for name in dict.fromkeys(row["divergence"] for row in result["sizes"]):
+        own = {r["samples"]: r["ns_per_sample"] for r in result["sizes"] if r["divergence"] == name}
+        cells = " | ".join(f"{own[n]['median']:.0f}" for n in sizes)
+        lines.append(f"| `{name}` | {cells} |")
+    return lines
+
+
+def spread(values: Mapping[str, float], form: str) -> str:
+    """Write a median with its range."""
+    low, middle, high = (format(values[key], form) for key in ("min", "median", "max"))
+    return f"{middle} [{low}, {high}]"
+
+
 def accuracy_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """Errors of polymode and failures of the alternatives, one row for each divergence."""
     (file,) = files
@@ -118,7 +195,10 @@ def accuracy_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/demo.py": demo_rows,
+    "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
+    "benchmarks/speed/targets.py": target_speed_rows,
+    "polymode paper figures": plateau_rows,
 }
 
 if __name__ == "__main__":

@@ -1,15 +1,32 @@
 """README and docs: the code runs, tables come from kept results, links lead somewhere."""
 
+import doctest
+import html
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
+import polymode.core.shaping
+import polymode.language
+import polymode.metrics
+
 ROOT = Path(__file__).resolve().parent.parent
+SITE = ["mkdocs", "build", "--strict", "--quiet"]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+
+
+SESSION = re.compile(r"^```(?:python|pycon)\n(>>> .*?)^```$", re.MULTILINE | re.DOTALL)
+SOURCE = re.compile(
+    r"<(?:script|img|iframe|source|audio|video)[^>]*\bsrc=[\"']?(?:https?:)?//[^>]*>"
+)
+SHEET = re.compile(
+    r"<link(?=[^>]*rel=[\"']?(?:stylesheet|preload|preconnect|icon))[^>]*href=[\"']?(?:https?:)?//[^>]*>"
+)
 
 
 def python_blocks(page):
@@ -26,6 +43,87 @@ def test_tables_are_those_of_the_kept_results():
 def test_links_within_the_repository_lead_somewhere(page):
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert not [target for target in targets if not (page.parent / target).exists()]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if SESSION.search(page.read_text(encoding="utf-8"))],
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_sessions_on_a_page_give_what_is_printed(page):
+    """All blocks of a page are one session."""
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(SESSION.findall(text))
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    session = doctest.DocTestParser().get_doctest(blocks, {}, page.name, str(page), 0)
+    report = []
+    runner = doctest.DocTestRunner(optionflags=flags)
+    runner.run(session, out=report.append)
+    assert len(session.examples) == len(re.findall(r"^>>> ", text, re.MULTILINE))
+    assert not runner.failures, "".join(report)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `make docs` does."""
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", *SITE, "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_site_is_complete_and_loads_nothing_from_the_network(site):
+    pages = {path.relative_to(site): path.read_text("utf-8") for path in site.rglob("*.html")}
+    assert len(pages) >= len(list((ROOT / "docs").rglob("*.md")))
+    loads = [
+        found for text in pages.values() for each in (SOURCE, SHEET) for found in each.findall(text)
+    ]
+    assert not loads
+    assert not [
+        path
+        for path in site.rglob("*.css")
+        if re.search(r"url\([\"']?(https?:)?//", path.read_text("utf-8"))
+    ]
+
+
+def test_site_has_formulas_and_no_markup_left_over(site):
+    for path in site.rglob("*.html"):
+        text = path.read_text("utf-8")
+        prose = html.unescape(re.sub(r"<(pre|code)\b.*?</\1>", "", text, flags=re.DOTALL))
+        for left in (
+            ":math:",
+            ".. math",
+            ".. [",
+            "=====",
+            "arithmatex",
+            "$$",
+            "<!-- members",
+            "``",
+        ):
+            assert left not in prose, f"{path.name} shows {left}"
+    assert "<mfrac>" in (site / "concepts" / "five-results.html").read_text("utf-8")
+    assert "<mtable>" in (site / "reference" / "shapers.html").read_text("utf-8")
+
+
+def test_site_has_every_public_name(site):
+    """`objects.inv` is the site's own list of what it documents, under every path it has."""
+    listing = zlib.decompress((site / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
+    documented = {line.split(" ", 1)[0] for line in listing.splitlines()}
+    wanted = {
+        f"{package.__name__}.{name}"
+        for package in (
+            polymode,
+            polymode.core,
+            polymode.core.shaping,
+            polymode.metrics,
+            polymode.language,
+        )
+        for name in package.__all__
+        if name != "__version__"
+    }
+    assert not wanted - documented
 
 
 def test_readme_shows_code_early_and_its_example_is_short():

@@ -32,7 +32,9 @@ def documented_objects():
                     continue  # a constant, or a name that another module owns
                 yield f"{found.name}.{name}"
                 if inspect.isclass(thing):
-                    methods = (key for key in vars(thing) if not key.startswith("_"))
+                    # What overrides a method has the sections of the method that it overrides.
+                    bases = {key for base in thing.__mro__[1:] for key in vars(base)}
+                    methods = (k for k in vars(thing) if not k.startswith("_") and k not in bases)
                     yield from (
                         f"{found.name}.{name}.{key}"
                         for key in methods

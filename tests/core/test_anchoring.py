@@ -7,65 +7,14 @@ import pytest
 from hypothesis import given
 from scipy import optimize
 
-from polymode.core import anchor, anchored_rewards, augment, optimal_policy
+from polymode.core import alpha_divergence, anchor, anchored_rewards, augment, optimal_policy
 from polymode.errors import ArgumentError, ShapeError
+from tests.core.naive_anchoring import blocks, first_copies, naive, policy, rows
 from tests.libraries import each_library, given_in_each_library
 from tests.strategies import BETAS, SEEDS, batches
 
 BOTH = [anchor, lambda *args, **kwargs: augment(*args, beta=0.3, **kwargs)]
 BOTH_IDS = ["anchor", "augment"]
-
-
-def naive(batch, beta):
-    """Both algorithms for one row and no leading axes, sample by sample, from their definition."""
-    r, q = batch.rewards, batch.ref_log_probs
-    n = range(len(r))
-    good = [bool(r[i] >= batch.threshold and np.isfinite(q[i])) for i in n]
-    augmented, replaced_r, replaced_q, anchors = r.copy(), r.copy(), q.copy(), [-1] * len(r)
-    for i in n:
-        mine = [j for j in n if batch.groups[j] == batch.groups[i] and good[j]]
-        if not mine:
-            continue
-        probability = {}  # of each mode: the sum over its distinct outputs
-        for mode in {batch.modes[j] for j in mine}:
-            outputs = {batch.outputs[j]: np.exp(q[j]) for j in mine if batch.modes[j] == mode}
-            probability[mode] = sum(outputs.values())
-        best = max(probability, key=probability.__getitem__)
-        z = max((j for j in mine if batch.modes[j] == best), key=lambda j: q[j])
-        anchors[i] = z
-        if good[i]:
-            gap = np.log(probability[best]) - np.log(probability[batch.modes[i]])
-            augmented[i] = r[z] + beta * gap
-            replaced_r[i], replaced_q[i] = r[z], q[i] + gap
-    return augmented, replaced_r, replaced_q, good, anchors
-
-
-def rows(batch):
-    """The batch row by row, without leading axes."""
-    n = batch.rewards.shape[-1]
-    pairs = (batch.rewards.reshape(-1, n), batch.ref_log_probs.reshape(-1, n))
-    for rewards, ref_log_probs in zip(*pairs, strict=True):
-        yield batch._replace(rewards=rewards, ref_log_probs=ref_log_probs)
-
-
-def blocks(labels, *others):
-    """Masks of the samples that agree in all labels."""
-    keys = list(zip(labels, *others, strict=True))
-    return [np.array([key == each for each in keys]) for key in dict.fromkeys(keys)]
-
-
-def first_copies(batch):
-    """Mask of the first sample of each output of each mode of each group."""
-    mask = np.zeros(len(batch.groups), dtype=bool)
-    for block in blocks(batch.groups, batch.modes, batch.outputs):
-        mask[np.argmax(block)] = True
-    return mask
-
-
-def policy(rewards, log_q, beta, groups):
-    """The target over scored samples; unscored ones (NaN) count as forbidden."""
-    rewards = np.where(np.isnan(rewards), -np.inf, rewards)
-    return optimal_policy(rewards, log_q, beta=beta, groups=groups)
 
 
 # Oracle.
@@ -260,6 +209,23 @@ def test_only_substitution_is_flat_under_forward_kl(beta):
     one = augment(rewards, log_q, beta=beta, threshold=0.8)
     t = forward_kl_optimum(one.rewards, one.ref_log_probs, beta)
     assert t.max() > 2 * t[1:].min()
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 1.0, 2.0])
+def test_the_scale_of_the_substituted_reference_is_a_strength(alpha):
+    # r - beta f'(p / q) is constant at the optimum for q as substituted, which sums to S = 1.25.
+    rewards, log_q = np.array([0.2, 1.0, 1.5, 0.9, 0.0]), np.log([0.25, 0.4, 0.15, 0.05, 0.15])
+    found = anchor(rewards, log_q, threshold=0.95)
+    total = np.exp(found.ref_log_probs).sum()
+    divergence = alpha_divergence(alpha)
+
+    def level(beta):
+        log_t = optimal_policy(found.rewards, found.ref_log_probs, beta=beta, divergence=divergence)
+        return found.rewards - 2.0 * divergence.slope(np.exp(log_t - found.ref_log_probs))
+
+    same = level(2.0 * total ** (1 - alpha))
+    np.testing.assert_allclose(same, same[0], rtol=1e-9)
+    assert (alpha == 1) == np.allclose(level(2.0), level(2.0)[0])
 
 
 # Known answers.

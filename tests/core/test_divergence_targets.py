@@ -24,7 +24,7 @@ from polymode.core.divergences import get_divergence
 from polymode.errors import ArgumentError, ShapeError
 from tests.core import exact
 from tests.core.alternatives import brentq_policy
-from tests.libraries import each_library, to_torch
+from tests.libraries import each_library, to_jax, to_torch
 from tests.strategies import BETAS, RAGGED, SEEDS, batches, problems
 
 ALPHAS = [-20.0, -3.0, -1e-9, 0.2, 0.98, 0.995, 1 - 1e-9, 1.0, 1.005, 1.02, 1.5, 3.0, 7.0]
@@ -435,21 +435,7 @@ def test_nan_and_missing_mass_stay_in_their_group(to, divergence):
     assert np.isnan(np.asarray(multiplier(rewards, log_q, **options))[..., :2]).all()
 
 
-def failing(divergences, names, reason):
-    """The divergences, with a mark on those that do not pass yet."""
-    mark = pytest.mark.xfail(reason=reason, strict=True)
-    return [pytest.param(d, marks=mark) if d.name in names else d for d in divergences]
-
-
-@pytest.mark.parametrize(
-    "divergence",
-    failing(
-        SMOOTH,
-        {"reverse_chi_squared", "alpha(0.995)", "alpha(1.5)", "alpha(3.0)"},
-        "the bracket of the multiplier takes the mass of live outcomes for 1",
-    ),
-    ids=lambda each: each.name,
-)
+@each_smooth
 def test_the_mass_of_forbidden_outcomes_is_the_others_to_share(divergence):
     # Chi-squared, q = (.8, .1, .1), the first forbidden: .1 (2 + 1/2 - L) = 1, L = -7.5, and
     # t = .1 (1 + (r + 7.5)/2) = .475, .525. In general: one level, on a q that is not made to sum
@@ -462,11 +448,7 @@ def test_the_mass_of_forbidden_outcomes_is_the_others_to_share(divergence):
         np.testing.assert_allclose(np.exp(log_t), [0.0, 0.475, 0.525], rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "divergence",
-    failing(ALL, {d.name for d in SMOOTH} - {"reverse_kl"}, "warns"),
-    ids=lambda each: each.name,
-)
+@each_divergence
 def test_where_all_is_forbidden_there_is_no_policy_and_no_warning(divergence):
     log_t = optimal_policy([-np.inf, -np.inf], [-1.0, -2.0], beta=1.0, divergence=divergence)
     assert np.isnan(log_t).all()
@@ -541,6 +523,71 @@ def test_gradient_of_the_value_is_the_policy_beside_outcomes_without_mass(diverg
         (gradient,) = torch.autograd.grad(value.reshape(-1)[0], rewards)
         t = optimal_policy(rewards[:2], log_q[:2], beta=0.5, divergence=divergence).exp()
         torch.testing.assert_close(gradient, torch.cat([t.detach(), torch.zeros(2)]).double())
+
+
+@pytest.mark.slow
+def test_jit_vmap_and_grad_of_jax():
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    rewards, log_q = to_jax(np.array([0.3, -0.2, 1.0, 0.1])), to_jax(np.log([0.4, 0.3, 0.2, 0.1]))
+    for divergence in ("reverse_kl", "forward_kl", "reverse_chi_squared"):
+
+        def policy(r, q, beta, divergence=divergence):
+            return optimal_policy(r, q, beta=beta, divergence=divergence)
+
+        expected = policy(np.asarray(rewards), np.asarray(log_q), 0.5)
+        np.testing.assert_allclose(jax.jit(policy)(rewards, log_q, 0.5), expected, rtol=1e-9)
+        many = jax.vmap(policy, in_axes=(0, None, None))(
+            jax.numpy.stack([rewards, -rewards]), log_q, 0.5
+        )
+        np.testing.assert_allclose(many[0], expected, rtol=1e-9)
+
+        def loss(r, policy=policy):
+            return policy(r, log_q, 0.5)[0]
+
+        eager, jitted = jax.grad(loss)(rewards), jax.jit(jax.grad(loss))(rewards)
+        np.testing.assert_allclose(jitted, eager, rtol=1e-9)
+        tensor = to_torch(np.array(rewards)).requires_grad_()
+        first = policy(tensor, to_torch(np.array(log_q)), 0.5)[0]
+        (expected,) = torch.autograd.grad(first, tensor)
+        np.testing.assert_allclose(eager, expected, rtol=1e-9)
+
+
+# Tiles.
+
+
+@each_divergence
+def test_groups_of_very_different_size(divergence):
+    # From one sample to more than a tile holds, in any order, in two rows: each group as if alone.
+    rng = np.random.default_rng(0)
+    sizes = [1, 1, 2, 3, 60, 75, 1000, 70_000]
+    groups = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    rewards, log_q = rng.normal(size=(2, 2, groups.size))
+    log_t = optimal_policy(rewards, log_q, beta=0.5, divergence=divergence, groups=groups)
+    for label in range(len(sizes)):
+        own = groups == label
+        alone = optimal_policy(rewards[:, own], log_q[:, own], beta=0.5, divergence=divergence)
+        np.testing.assert_allclose(np.exp(log_t[:, own]), np.exp(alone), rtol=1e-9, atol=1e-15)
+
+
+@each_divergence
+def test_arguments_are_not_written_to(divergence):
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(6, 5))
+    for rewards, log_q in (
+        (base.copy(), base.copy()),
+        (np.asfortranarray(base), base[::-1]),
+        (base[:, ::2], base[:, 1::1][:, :3]),
+        (np.broadcast_to(base[0], (6, 5)), base),
+        (base[0], base[1]),
+    ):
+        before = rewards.copy(), log_q.copy()
+        rewards, log_q = rewards.view(), log_q.view()
+        rewards.flags.writeable = log_q.flags.writeable = False
+        log_t = optimal_policy(rewards, log_q, beta=0.5, divergence=divergence)
+        assert np.array_equal(rewards, before[0])
+        assert np.array_equal(log_q, before[1])
+        expected = optimal_policy(*before, beta=0.5, divergence=divergence)
+        np.testing.assert_allclose(np.exp(log_t), np.exp(expected), rtol=1e-12)
 
 
 # Messages.

@@ -17,6 +17,7 @@ from polymode.core import (
     optimal_policy,
     register_divergence,
 )
+from polymode.core.curves import Curve
 from polymode.core.divergences import get_divergence
 from polymode.errors import ArgumentError, ShapeError
 from polymode.metrics import total_variation
@@ -81,15 +82,34 @@ def test_inverse_slope_inverts_the_slope_within_its_domain(divergence, u):
 def test_the_curve_is_the_inverse_slope(divergence, log_u):
     curve = divergence.curve
     x = np.array([log_u])
-    argument = curve.argument(x)
-    np.testing.assert_allclose(curve.log_ratio(argument), x, rtol=1e-9, atol=1e-9)
-    y = np.exp(argument) if curve.above else argument
-    s = curve.edge - y if curve.above else curve.edge + y
+    y = curve.distance(x)
+    np.testing.assert_allclose(curve.log_ratio(y), x, rtol=1e-9, atol=1e-9)
+    side = -1 if curve.above else 1
     expected = divergence.slope(np.exp(x))
-    np.testing.assert_allclose(s, expected, rtol=1e-9, atol=1e-9 * (1 + abs(curve.edge)))
-    gain = curve.gain(argument) / (y if curve.above else 1.0)
+    atol = 1e-9 * (1 + abs(curve.edge))
+    np.testing.assert_allclose(curve.edge + side * curve.unit * y, expected, rtol=1e-9, atol=atol)
     expected = 1 / (np.exp(x) * divergence.curvature(np.exp(x)))
-    np.testing.assert_allclose(gain, expected, rtol=1e-9)
+    np.testing.assert_allclose(curve.gain(y) / curve.unit, expected, rtol=1e-9)
+
+
+@each_smooth
+@given(seed=SEEDS)
+def test_the_fast_sums_of_a_curve_are_the_plain_ones(divergence, seed):
+    curve, rng = divergence.curve, np.random.default_rng(seed)
+    q, d = rng.random((5, 3)) + 0.01, rng.exponential(size=(5, 3))
+    d -= d.min(0)
+    x = curve.unknown(np.zeros(3)) * rng.uniform(1.1, 2.0, 3)
+    work = np.empty_like(q), np.empty_like(q)
+    mass, best = q.sum(0), np.where(d == 0, q, 0).sum(0)
+    fast, _ = curve.advance(x, *curve.sums(*curve.prepare(q.copy(), d.copy()), x, work), mass, best)
+    plain = Curve.sums(curve, q, d, curve.offset(x), work)
+    expected, _ = Curve.advance(curve, x, *plain, mass, best)
+    np.testing.assert_allclose(fast, expected, rtol=1e-9, atol=1e-12)
+    ratios = np.empty_like(q)
+    with np.errstate(divide="ignore"):
+        curve.log_ratios(d, curve.prepare(q.copy(), d.copy())[1], x, ratios)
+    y = curve.offset(x) + d if curve.above else curve.offset(x) - d
+    np.testing.assert_allclose(ratios, curve.log_ratio(y), rtol=1e-9, atol=1e-12)
 
 
 @each_divergence

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -138,6 +139,52 @@ def test_kinds_of_keys(to, keys):
     index = np.asarray(groups.index)
     assert groups.n_groups == 2
     assert index[0] == index[2] != index[1]
+
+
+INTEGERS = [np.int8, np.uint8, np.int32, np.int64, np.uint64]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@given(data=st.data())
+def test_integers_are_numbered_in_ascending_order_whatever_their_range(dtype, data):
+    # Dense labels go through a table of their range, sparse ones through a sort.
+    info = np.iinfo(dtype)
+    low, high = sorted(data.draw(st.tuples(*[st.integers(info.min, info.max)] * 2)))
+    high = min(high, low + data.draw(st.sampled_from([0, 3, 200, 2**63])))
+    keys = np.array(data.draw(st.lists(st.integers(low, high), min_size=1)), dtype=dtype)
+    _assert_numbered(keys)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_numbering_at_the_ends_of_a_dtype(dtype):
+    # 256 labels: for 8 bits the table holds the whole range, whose width no 8-bit integer holds.
+    info = np.iinfo(dtype)
+    starts = [info.min, info.max - 255]
+    if info.max > 2**63:
+        starts.append(2**63 - 100)  # where the signed integers end
+    for start in starts:
+        _assert_numbered(np.array([start + (i * 37) % 256 for i in range(256)], dtype=dtype))
+    _assert_numbered(np.array([info.max, info.min, info.max], dtype=dtype))
+
+
+def _assert_numbered(keys):
+    groups = Groups.of(keys, like=np.zeros(keys.size))
+    distinct, expected = np.unique(keys, return_inverse=True)
+    np.testing.assert_array_equal(groups.index, expected)
+    assert groups.n_groups == distinct.size
+
+
+@given_in_each_library(case=grouped, percent=st.sampled_from([0, 50, 100]) | st.floats(0, 100))
+def test_percentiles_are_those_of_a_loop_over_groups(to, case, percent):
+    values, labels = case
+    values = np.where(values == -np.inf, np.nan, np.round(values, -1))  # missing ones, and ties
+    actual = np.asarray(Groups.of(labels, like=to(values)).percentile(to(values), percent))
+    for g, label in enumerate(np.unique(labels)):
+        for row in np.ndindex(values.shape[:-1]):
+            own = values[row][labels == label]
+            own = own[~np.isnan(own)]
+            expected = np.percentile(own, percent) if own.size else np.nan
+            np.testing.assert_allclose(actual[(*row, g)], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_are_right():

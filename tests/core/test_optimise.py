@@ -227,14 +227,30 @@ def test_pass_at_k_keeps_the_proportions_of_the_reference():
     assert lift == pytest.approx((1 - chance) ** (k - 1) / beta, rel=1e-6)
 
 
-def test_gapo_leaves_its_uniform_policy_where_one_option_is_rare():
-    def reward_of(log_p):
-        return 1 - np.abs(np.exp(log_p) - 1 / 3)
+def gapo(log_p, valid, invalid):
+    p = np.where(valid, np.exp(log_p), 0)
+    return np.where(valid, 1 - (p / p.sum() - 1 / valid.sum()), invalid)
 
-    uniform = ends(reward_of, np.log([1 / 3] * 3), n_steps=10)
-    np.testing.assert_allclose(uniform, 1 / 3, rtol=1e-9)
-    rare = ends(reward_of, np.log([0.35, 0.35, 0.30]), n_steps=5000)
-    assert rare[2] < 0.01
+
+def test_gapo_ends_uniform_over_valid_options():
+    valid = np.array([True, True, True, False])
+    p = ends(lambda log_p: gapo(log_p, valid, -1.0), np.log([0.6, 0.08, 0.02, 0.3]), n_steps=5000)
+    np.testing.assert_allclose(p, [1 / 3, 1 / 3, 1 / 3, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("invalid", [0.0, -1.0])
+def test_gapo_under_a_kl_ends_between_uniform_and_reference(invalid):
+    valid, beta = np.array([True, True, True, False, False]), 0.3
+    log_q = np.log([0.4, 0.08, 0.02, 0.3, 0.2])
+    p = ends(lambda log_p: gapo(log_p, valid, invalid), log_q, beta=beta)
+    g, q = p[:3] / p[:3].sum(), np.exp(log_q)
+    level = g + beta * np.log(g / q[:3])
+    np.testing.assert_allclose(level, level[0], rtol=1e-9)
+    assert 1 < g[0] / g[2] < 20 / 3
+    # The invalid ones keep their own proportions, and their total balances the level.
+    np.testing.assert_allclose(p[3] / p[4], 1.5, rtol=1e-9)
+    log_odds = (1 + 1 / 3 - level[0]) / beta - np.log(0.5) - invalid / beta
+    assert np.log(p[:3].sum() / p[3:].sum()) == pytest.approx(log_odds, rel=1e-9)
 
 
 def test_the_entropy_bonus_ends_where_it_promises():

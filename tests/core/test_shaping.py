@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.special import wrightomega
 
 import polymode
 from polymode.core import anchored_rewards, optimal_policy, shape, shaping
@@ -79,10 +81,8 @@ def naive_plain(x):
     return x.rewards
 
 
-def naive_anchored(x, beta, threshold):
-    return anchored_rewards(
-        x.rewards, x.ref_log_probs, beta=beta, threshold=threshold, modes=x.modes
-    )
+def naive_anchored(x, **parameters):
+    return anchored_rewards(x.rewards, x.ref_log_probs, modes=x.modes, **parameters)
 
 
 def naive_unlikeliness(x, threshold, strength=0.25):
@@ -160,19 +160,22 @@ def naive_pass_at_k(x, threshold, k, credit="sample", standardise=True):
     return out
 
 
-def naive_gapo(x, threshold, n_options=None):
+def naive_gapo(x, threshold, n_options=None, invalid=None):
     out = x.rewards.copy()
     valid = [i for i in there(x) if x.rewards[i] >= threshold]
+    for i in set(there(x)) - set(valid):
+        out[i] = out[i] if invalid is None else invalid
     for i in valid:
         frequency = sum(x.modes[j] == x.modes[i] for j in valid) / len(valid)
         options = n_options or len({x.modes[j] for j in valid})
-        out[i] = 1 - abs(frequency - 1 / options)
+        out[i] = 1 - frequency + 1 / options
     return out
 
 
 CASES = [
     ("plain", {}),
     ("anchored", {"beta": 0.3, "threshold": 0.5}),
+    ("anchored", {"beta": 0.3, "threshold": 0.5, "strength": 0.4, "max_bonus": 0.2}),
     ("unlikeliness", {"threshold": 0.5}),
     ("unlikeliness", {"threshold": 0.5, "strength": 0.9}),
     ("differential_smoothing", {"threshold": 0.5, "correct": 0.1}),
@@ -190,6 +193,7 @@ CASES = [
     ("pass_at_k", {"threshold": 0.5, "k": 2, "credit": "group"}),
     ("gapo", {"threshold": 0.5}),
     ("gapo", {"threshold": 0.5, "n_options": 5}),
+    ("gapo", {"threshold": 0.5, "invalid": -1}),
 ]
 every_shaper = pytest.mark.parametrize(
     ("name", "parameters"),
@@ -472,10 +476,36 @@ def test_pass_at_k_is_unbiased_for_the_gradient_of_pass_at_k():
     assert estimate == pytest.approx(0.294 * (1 / 2 - 1 / 4), rel=1e-12)
 
 
-def test_gapo_does_not_push_between_two_options():
-    # .9 and .1 are both .4 from 1/2.
+@given(BETAS)
+def test_gapo_is_stationary_where_it_promises(beta):
+    # Shares g = beta W(q exp(c / beta) / beta), W in logarithms; the rest by its own Gibbs form.
+    log_q = np.log([0.5, 0.2, 0.01, 0.2, 0.09])
+    g, c = gapo_shares(log_q[:3], beta)
+    log_wrong = log_q[3:] + np.array([-1.0, 0.5]) / beta
+    log_odds = (1 + 1 / 3 - c) / beta - np.logaddexp(*log_wrong)
+    log_mass = -np.logaddexp(0, -log_odds)
+    log_t = np.append(log_mass + np.log(g), log_wrong - np.logaddexp(*log_wrong))
+    log_t[3:] -= np.logaddexp(0, log_odds)
+    assert np.logaddexp.reduce(log_t) == pytest.approx(0, abs=1e-9)
+    level = np.append(1 - g + 1 / 3, [-1.0, 0.5]) - beta * (log_t - log_q)
+    np.testing.assert_allclose(level, level[0], rtol=1e-9, atol=1e-9)
+
+
+def gapo_shares(log_q, beta):
+    """Shares of the options under GAPO and reverse KL, and their constant."""
+
+    def shares(c):
+        return beta * wrightomega((c + beta * (log_q - math.log(beta))) / beta).real
+
+    top = 1 + beta * np.abs(log_q).max()
+    c = brentq(lambda c: shares(c).sum() - 1, -top, top, xtol=1e-15, rtol=1e-14)
+    return shares(c), c
+
+
+def test_gapo_pays_the_rarer_of_two_options_more():
+    # .9 is .4 above 1/2, and .1 is .4 below.
     shaped = shape("gapo", np.ones(10), np.zeros(10), modes=[0] * 9 + [1], threshold=1)
-    np.testing.assert_allclose(shaped, 0.6, rtol=1e-12)
+    np.testing.assert_allclose(shaped, [0.6] * 9 + [1.4], rtol=1e-12)
 
 
 # Known answers.
@@ -507,11 +537,11 @@ def test_hand_calculations():
     np.testing.assert_allclose(shaped, [4 / 3, 4 / 3, 0, 2], rtol=1e-12)
     shaped = shape("uniqueness", rewards, log_q, modes=modes, exponent=0.5)
     np.testing.assert_allclose(shaped, [1 / math.sqrt(3), 1 / math.sqrt(3), 0, 1], rtol=1e-12)
-    # Valid: a twice, b once. |2/3 - 1/2| = 1/6 = |1/3 - 1/2|; of three options 1/3 and 0.
+    # Valid: a twice, b once. 2/3 - 1/2 = 1/6, 1/3 - 1/2 = -1/6; of three options 1/3 and 0.
     shaped = shape("gapo", rewards, log_q, modes=modes, threshold=1)
-    np.testing.assert_allclose(shaped, [5 / 6, 5 / 6, 0, 5 / 6], rtol=1e-12)
-    shaped = shape("gapo", rewards, log_q, modes=modes, threshold=1, n_options=3)
-    np.testing.assert_allclose(shaped, [2 / 3, 2 / 3, 0, 1], rtol=1e-12)
+    np.testing.assert_allclose(shaped, [5 / 6, 5 / 6, 0, 7 / 6], rtol=1e-12)
+    shaped = shape("gapo", rewards, log_q, modes=modes, threshold=1, n_options=3, invalid=-1)
+    np.testing.assert_allclose(shaped, [2 / 3, 2 / 3, -1, 1], rtol=1e-12)
 
 
 def test_hand_calculation_of_pass_at_k():
@@ -542,7 +572,8 @@ def test_single_samples_and_groups_without_a_correct_sample():
         if name in kept:
             np.testing.assert_array_equal(shaped, rewards)
         elif name == "gapo" and "n_options" not in parameters:
-            np.testing.assert_array_equal(shaped, [1, 0, np.nan, 0, 0])
+            wrong = parameters.get("invalid", 0)
+            np.testing.assert_array_equal(shaped, [1, wrong, np.nan, wrong, wrong])
         elif parameters.get("k") == 2:
             expected = [np.nan] * 3 + [0.0, 0.0]
             np.testing.assert_array_equal(shaped, expected)
@@ -556,6 +587,8 @@ def test_anchored_passes_everything_on():
         "groups": [0, 1, 1, 1],
         "modes": ["a", "b", "c", "c"],
         "outputs": [1, 2, 3, 3],
+        "strength": 0.5,
+        "max_bonus": 0.1,
         "choice": "most_likely",
     }
     expected = anchored_rewards(rewards, log_q, **keywords)
@@ -635,9 +668,11 @@ def test_bad_parameters():
         shape("pass_at_k", *one, threshold=1, k=1, credit="groups")
     with pytest.raises(ArgumentError, match=r"^n_options must be an integer >= 1, got 0$"):
         shape("gapo", *one, modes=[0], threshold=1, n_options=0)
+    with pytest.raises(ArgumentError, match=r"^invalid must be a finite number, got nan$"):
+        shape("gapo", *one, modes=[0], threshold=1, invalid=math.nan)
     with pytest.raises(ArgumentError, match=r"^threshold must be finite, got nan$"):
         shape("unlikeliness", *one, log_probs=[0.0], threshold=np.nan)
-    with pytest.raises(ArgumentError, match=r"^choice must be 'most_likely', got 'best'"):
+    with pytest.raises(ArgumentError, match=r"^choice must be .* or 'best_level', got 'best'"):
         shape("anchored", *one, beta=1, threshold=1, choice="best")
 
 

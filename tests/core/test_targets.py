@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
-from polymode.core import log_ratios, optimal_policy, optimal_value
+from polymode.core import divergence_names, log_ratios, multiplier, optimal_policy, optimal_value
 from polymode.errors import ArgumentError, ShapeError
 from tests.libraries import each_library, given_in_each_library
 from tests.strategies import BETAS, SEEDS, problems
@@ -374,7 +374,112 @@ def test_gradient_of_the_value_is_the_policy():
         torch.testing.assert_close(gradient, torch.cat([t, torch.zeros(2)]))
 
 
+# Sweeps, and an entropy bonus.
+
+
+@pytest.mark.parametrize("divergence", ["reverse_kl", "forward_kl", "total_variation"])
+@given(problem=problems(), betas=st.lists(BETAS, min_size=1, max_size=3))
+def test_a_sweep_is_a_call_for_each_strength(divergence, problem, betas):
+    rewards, log_q, groups = problem
+    column = np.reshape(betas, (-1,) + (1,) * (rewards.ndim - 1))  # a new first axis
+    options = {"divergence": divergence, "groups": groups}
+    for function in (optimal_policy, optimal_value, multiplier):
+        sweep = function(rewards, log_q, beta=column, **options)
+        assert sweep.shape[0] == len(betas)
+        for beta, actual in zip(betas, sweep, strict=True):
+            expected = function(rewards, log_q, beta=beta, **options)
+            np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_every_row_has_its_own_strength():
+    rng = np.random.default_rng(0)
+    rewards, log_q, betas = rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), [0.1, 1.0, 10.0]
+    for divergence in divergence_names():
+        options = {"divergence": divergence}
+        rows = optimal_policy(rewards, log_q, beta=betas, **options)
+        for beta, r, q, actual in zip(betas, rewards, log_q, rows, strict=True):
+            expected = optimal_policy(r, q, beta=beta, **options)
+            np.testing.assert_allclose(np.exp(actual), np.exp(expected), rtol=1e-12, atol=1e-15)
+    ratios = log_ratios(rewards, log_q, beta=betas)
+    np.testing.assert_allclose(ratios[2], log_ratios(rewards[2], log_q[2], beta=10.0), rtol=1e-12)
+
+
+@each_library
+def test_sweeps_in_every_library(to):
+    rewards, log_q = to(np.array([0.0, 0.9, 1.0])), to(np.log([0.5, 0.3, 0.2]))
+    for betas in (to(np.array([0.1, 1.0])), [0.1, 1.0]):
+        for divergence in ("reverse_kl", "jensen_shannon"):
+            actual = optimal_policy(rewards, log_q, beta=betas, divergence=divergence)
+            expected = [
+                optimal_policy(
+                    np.asarray(rewards), np.asarray(log_q), beta=b, divergence=divergence
+                )
+                for b in (0.1, 1.0)
+            ]
+            np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-9)
+
+
+@given(problems(), BETAS, BETAS, SEEDS)
+def test_no_other_policy_scores_higher_with_an_entropy_bonus(problem, beta, eta, seed):
+    rewards, log_q, _ = problem
+    log_q = log_q - np.logaddexp.reduce(log_q, axis=-1, keepdims=True)
+    log_t = optimal_policy(rewards, log_q, beta=beta, entropy=eta)
+
+    def scored(log_p):
+        entropy = -np.sum(np.exp(log_p) * np.where(np.isfinite(log_p), log_p, 0.0), -1)
+        return objective(log_p, log_q, rewards, beta) + eta * entropy
+
+    value = optimal_value(rewards, log_q, beta=beta, entropy=eta)
+    np.testing.assert_allclose(scored(log_t), value, rtol=1e-9, atol=1e-9)
+    rival = log_t + np.random.default_rng(seed).normal(size=log_t.shape)
+    rival = rival - np.logaddexp.reduce(rival, axis=-1, keepdims=True)
+    assert np.all(scored(rival) <= value + 1e-9 * (1 + beta + eta))
+
+
+def test_an_entropy_bonus_by_hand():
+    # beta = eta = 1/2: t ∝ sqrt(q) exp(r). q = (.81, .19), r = (0, log(9 / sqrt(19))):
+    # sqrt(q) = (.9, sqrt(.19)), exp(r) = (1, 9 / sqrt(19)), so t ∝ (.9, .9).
+    log_q, rewards = np.log([0.81, 0.19]), np.array([0.0, np.log(9 / np.sqrt(19))])
+    t = np.exp(optimal_policy(rewards, log_q, beta=0.5, entropy=0.5))
+    np.testing.assert_allclose(t, 0.5, rtol=1e-12)
+    # V = log(.9 + .9), and the level at which r - beta (log t/q + 1) - eta (log t + 1) stands.
+    value = optimal_value(rewards, log_q, beta=0.5, entropy=0.5)
+    np.testing.assert_allclose(value, np.log(1.8), rtol=1e-12)
+    level = multiplier(rewards, log_q, beta=0.5, entropy=0.5)
+    np.testing.assert_allclose(
+        level, rewards - 0.5 * (np.log(t) - log_q + 1) - 0.5 * (np.log(t) + 1)
+    )
+    ratio = log_ratios([0.0, 1.0], log_q, beta=0.5, entropy=0.5)[1, 0]
+    np.testing.assert_allclose(ratio, 0.5 * np.log(0.19 / 0.81) + 1.0)
+
+
+def test_every_row_has_its_own_entropy_bonus():
+    bonus = optimal_policy([0.0, 1.0], [-1.0, -3.0], beta=1.0, entropy=[0.0, 1.0])
+    np.testing.assert_allclose(bonus[0], optimal_policy([0.0, 1.0], [-1.0, -3.0], beta=1.0))
+    assert bonus[1, 1] > bonus[0, 1] + 0.1
+
+
 # Messages.
+
+
+def test_bad_strengths_are_named():
+    cases = {
+        "beta must be finite numbers > 0, got -1.0 among them": {"beta": [1.0, -1.0]},
+        "entropy must be finite numbers >= 0, got nan among them": {"entropy": [0.0, np.nan]},
+        "entropy must be a finite number >= 0, got -1": {"entropy": -1},
+        "beta must broadcast with the rows of rewards, got beta (3,), rewards (2, 2)": {
+            "beta": [1.0, 2.0, 3.0]
+        },
+        "beta must be an array of real numbers, got dtype <U1": {"beta": ["a"]},
+        "entropy must be 0 unless the divergence is 'reverse_kl', got 'forward_kl'": {
+            "entropy": 1.0,
+            "divergence": "forward_kl",
+        },
+    }
+    for message, options in cases.items():
+        with pytest.raises(ArgumentError) as caught:
+            optimal_policy(np.zeros((2, 2)), np.zeros((2, 2)), **({"beta": 1.0} | options))
+        assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -1,4 +1,4 @@
-"""Where each shaper ends: the table of docs/concepts/shapers.md, computed again.
+"""Where each shaper ends: the table of docs/concepts/shapers/index.md, computed again.
 
 Frequencies and ranks are those of large groups, that is, of the policy itself; sizes of clusters
 and subsets are those of groups of 8. Each sample is one token and one mode.
@@ -12,7 +12,7 @@ import pytest
 
 from polymode.core import gradient_flow, shape
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "shapers.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "shapers" / "index.md"
 REWARDS, LOG_Q, BETA, GROUP = np.array([0.0, 1.0, 1.0]), np.log([0.68, 0.30, 0.02]), 0.1, 8
 GOOD = REWARDS == 1
 
@@ -35,7 +35,7 @@ def pass_at_4(log_p):
 
 def gapo(log_p):
     p = np.where(GOOD, np.exp(log_p), 0)
-    return np.where(GOOD, 1 - np.abs(p / p.sum() - 1 / 2), 0.0)
+    return np.where(GOOD, 1 - (p / p.sum() - 1 / 2), REWARDS)
 
 
 ENDS = {

@@ -1,5 +1,7 @@
 """Entropy, effective number and total variation."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,6 +41,42 @@ def test_entropy_agrees_with_scipy_and_lies_within_its_bounds(log_p):
     assert np.all(h >= -1e-9)
     assert np.all(h <= np.log(log_p.shape[-1]) + 1e-9)
     np.testing.assert_allclose(effective_number(log_p), np.exp(h), rtol=1e-12)
+
+
+@given(distributions(), st.sampled_from([0, 0.3, 0.99, 1, 1.7, 2, 5, np.inf]))
+def test_hill_numbers_are_those_of_the_definition_and_fall_with_the_order(log_p, order):
+    p = np.exp(log_p)
+    number = effective_number(log_p, order=order)
+    if order == np.inf:
+        expected = 1 / p.max(-1)
+    elif order == 1:
+        expected = np.exp(stats.entropy(p, axis=-1))
+    else:
+        expected = np.sum(p**order, axis=-1, where=log_p > -np.inf) ** (1 / (1 - order))
+    np.testing.assert_allclose(number, expected, rtol=1e-9)
+    assert np.all(number >= effective_number(log_p, order=2 * order + 0.1) - 1e-9)
+
+
+@given(distributions(), st.sampled_from([1e-3, 1e-6, 1e-9, 1e-12, -1e-9, -1e-3]))
+def test_hill_numbers_near_order_1_keep_their_digits(log_p, excess):
+    # d log N / d order at 1 is minus half the variance of log p, at most (34 / 2)^2 / 2 here.
+    near, limit = effective_number(log_p, order=1 + excess), effective_number(log_p)
+    assert np.all(np.abs(np.log(near) - np.log(limit)) <= 200 * abs(excess) + 1e-12)
+
+
+def test_hill_numbers_by_hand():
+    # (3/4, 1/4): order 0 counts 2; order 2: 1 / (9/16 + 1/16) = 1.6; order inf: 4/3;
+    # order 1/2: (sqrt(3)/2 + 1/2)^2 = 1 + sqrt(3)/2. A uniform one has n of each order.
+    log_p = np.log([0.75, 0.25])
+    orders = {0: 2.0, 0.5: 1 + np.sqrt(3) / 2, 2: 1.6, np.inf: 4 / 3}
+    for order, expected in orders.items():
+        assert effective_number(log_p, order=order) == pytest.approx(expected, rel=1e-12)
+        uniform = np.log(np.full(7, 1 / 7))
+        assert effective_number(uniform, order=order) == pytest.approx(7.0, rel=1e-12)
+        assert np.isnan(effective_number([np.nan, 0.0], order=order))
+    # Orders under which every power underflows, and a tail that is counted however thin.
+    assert effective_number(log_p, order=1e6) == pytest.approx(4 / 3, rel=1e-5)
+    assert effective_number([0.0, -2e12], order=0) == 2.0
 
 
 @given(distributions())
@@ -109,13 +147,18 @@ def test_dtype_is_kept_and_the_sum_is_wide():
 def test_gradients_are_right_and_zero_without_mass():
     torch = pytest.importorskip("torch")
     logits = torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64, requires_grad=True)
-    for function in (entropy, effective_number):
+    orders = [partial(effective_number, order=order) for order in (0.5, 1, 1.5, 2, 3, np.inf)]
+    for function in (entropy, *orders):
         assert torch.autograd.gradcheck(lambda x, f=function: f(x.log_softmax(-1)), logits)
     other = torch.tensor([0.0, -1.0, -2.0], dtype=torch.float64).log_softmax(-1)
     assert torch.autograd.gradcheck(lambda x: total_variation(x.log_softmax(-1), other), logits)
     silent = torch.tensor([0.0, -torch.inf], requires_grad=True)
     entropy(silent).backward()
     torch.testing.assert_close(silent.grad, torch.tensor([-1.0, 0.0]))
+    for function in orders:
+        (gradient,) = torch.autograd.grad(function(silent), silent)
+        assert torch.isfinite(gradient).all()
+        assert gradient[1] == 0
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=FUNCTION_IDS)
@@ -128,6 +171,12 @@ def test_messages(function):
         function([])
     with pytest.raises(ShapeError, match=r"\(\)"):
         function(0.0)
+
+
+@pytest.mark.parametrize("order", [-1, np.nan, None, "1", True])
+def test_bad_orders_are_named(order):
+    with pytest.raises(ArgumentError, match=r"^order must be a number >= 0, got"):
+        effective_number([0.0, 0.0], order=order)
 
 
 def test_shapes_must_be_equal():

@@ -14,14 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from polymode.cli.runs import RUNS, new_run
 from polymode.errors import InputError, MissingExtraError
 from polymode.language.demo_run import DemoSettings, check_run, resumed_settings
 
 if TYPE_CHECKING:
     from polymode.language.answers import AnswerDistribution
     from polymode.language.demo import Method
-
-_RUNS = Path("polymode-runs")
 
 HELP = (
     "Post-train a language model twice, plain and mode-anchored, and check the promises.\n\n"
@@ -50,7 +49,7 @@ def demo(
     ] = "smollm2-135m",
     out: Annotated[
         Path | None,
-        typer.Option(help=f"Directory of the run. Default: a new one under {_RUNS}/."),
+        typer.Option(help=f"Directory of the run. Default: a new one under {RUNS}/."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Three short steps: shows that everything works.")
@@ -75,7 +74,7 @@ def demo(
     else:
         settings = DemoSettings(**given)
         settings = settings.quick() if quick else settings
-        out = out or _new_run(f"demo-{task}-seed{seed}" + ("-quick" if quick else ""))
+        out = out or new_run(f"demo-{task}-seed{seed}" + ("-quick" if quick else ""))
     check_run(settings, out, resume=resume)  # `run_demo` does so, too; here it costs no loading
 
     try:
@@ -116,19 +115,11 @@ def _was_said(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _new_run(name: str) -> Path:
-    """First free directory for a run of this name."""
-    number = 1
-    while (path := _RUNS / f"{name}-{number}").exists():
-        number += 1
-    return path
-
-
 def _last_run() -> Path:
     """The run that was started last."""
-    runs = list(_RUNS.glob("demo-*/settings.json"))
+    runs = list(RUNS.glob("demo-*/settings.json"))
     if not runs:
-        raise InputError(f"nothing to resume under {_RUNS}/: name a run with --out")
+        raise InputError(f"nothing to resume under {RUNS}/: name a run with --out")
     return max(runs, key=lambda path: path.stat().st_mtime).parent
 
 

@@ -9,19 +9,25 @@ With mode keys the same holds for modes (answers, scaffolds, clusters) instead o
 modes become equal, and within each the proportions of the reference stay.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxtyping import Bool, Float, Integer, Real
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, at_least, device, widen
-from polymode.core.groups import Groups
+from polymode.core.anchors import (
+    CHOICES,
+    CarriedAnchors,
+    Found,
+    Labels,
+    Rule,
+    carried_problems,
+    find_anchors,
+)
+from polymode.core.arrays import Array, array_namespace, as_array
 
 __all__ = ["Anchored", "anchor", "anchored_rewards", "augment"]
-
-_CHOICES = ("most_likely",)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,14 +43,17 @@ class Anchored:
     good : array of bool, shape (..., n)
         True where a sample was anchored.
     anchor : array of int, shape (..., n)
-        Position, on the last axis, of the anchor of the sample's group; -1 where the group has no
-        good sample.
+        Position, on the last axis, of the anchor of the sample's group; -1 where no sample of the
+        batch is: the group has no good one, or its anchor was carried over from an earlier batch.
+    carried : CarriedAnchors or None
+        The best anchors so far, for the next batch; None if none were passed in.
     """
 
     rewards: Float[Array, "*batch n"]
     ref_log_probs: Float[Array, "*batch n"]
     good: Bool[Array, "*batch n"]
     anchor: Integer[Array, "*batch n"]
+    carried: CarriedAnchors | None = None
 
 
 def anchor(
@@ -56,6 +65,10 @@ def anchor(
     modes: Any = None,
     outputs: Any = None,
     choice: str = "most_likely",
+    beta: float | None = None,
+    strength: float = 1.0,
+    max_bonus: float | None = None,
+    carried: CarriedAnchors | None = None,
 ) -> Anchored:
     r"""Return rewards and reference in which every good output stands as its group's anchor.
 
@@ -77,9 +90,11 @@ def anchor(
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outputs, in nats, summed over tokens. Outputs at ``-inf`` or NaN are
         not good, whatever their reward.
-    threshold : float or array that broadcasts to `rewards`
+    threshold : float, array that broadcasts to `rewards`, or callable
         Outputs with ``r >= threshold`` are good; finite, in reward units. Compared in the dtype of
-        `rewards`, so that a float32 reward of 0.7 passes a threshold of 0.7.
+        `rewards`, so that a float32 reward of 0.7 passes a threshold of 0.7. A callable takes
+        `rewards` and their `Groups` and returns thresholds that broadcast, NaN where nothing is
+        to be good: see `percentile_threshold` and `group_maximum`.
     groups : array or sequence of int, shape (n,), or None
         Group (prompt) of each position on the last axis; None puts all into one group. Groups are
         anchored independently.
@@ -90,24 +105,39 @@ def anchor(
         Which positions hold the same output. Copies of an output count once in the probability of
         its mode, at the largest ``log q`` among them. None takes all as distinct. Without `modes`
         it has nothing to act on.
-    choice : {"most_likely"}
+    choice : {"most_likely", "best_level"}
         Which good output becomes the anchor: the likeliest, under the reference, of the likeliest
-        mode; the first of several.
+        mode; or of the mode and reward with the largest ``r + beta log q(mode)``. Of several the
+        likeliest output, then the first.
+    beta : float or None
+        Strength of the regulariser, in reward units per nat; finite and > 0. Only
+        ``choice="best_level"`` and `max_bonus` need it.
+    strength : float
+        How far to go, in [0, 1]: rewards and ``log q`` move this part of the way from what they
+        are (0) to those above (1).
+    max_bonus : float or None
+        The most that the difference in ``log q(mode)`` may be worth, ``beta`` times its nats, in
+        reward units; >= 0. None has no limit.
+    carried : CarriedAnchors or None
+        The best anchors of earlier batches, by the labels in `groups`, which must be given; for
+        rewards without leading axes. None looks at this batch alone.
 
     Returns
     -------
     Anchored
-        Changed `rewards` and `ref_log_probs`, the mask `good` and the positions `anchor`. Arrays
-        have the dtype and device of the arguments; integer rewards become floating.
+        Changed `rewards` and `ref_log_probs`, the mask `good`, the positions `anchor`, and the
+        state `carried`. Arrays have the dtype and device of the arguments; integer rewards become
+        floating.
 
     Raises
     ------
     ShapeError
-        If the arrays differ in shape, there is no sample, `threshold` does not broadcast, or
-        labels are not one for each sample.
+        If the arrays differ in shape, there is no sample, `threshold` does not broadcast, labels
+        are not one for each sample, or there are leading axes beside `carried`.
     ArgumentError
-        If the threshold is not finite, the choice is not known, the arrays are not real or not of
-        one library, or labels have the wrong type. Lists everything that is wrong.
+        If the threshold is not finite, the choice is not known, `beta`, `strength` or `max_bonus`
+        is out of its range, or missing where it is needed, the arrays are not real or not of one
+        library, or labels have the wrong type. Lists everything that is wrong.
 
     See Also
     --------
@@ -119,12 +149,36 @@ def anchor(
     The probability of a mode is that of its distinct good outputs, ``log q(mode) = logsumexp``:
     exact when they are all of the mode's good outputs, a lower bound when they are samples. Flat
     up to rounding; the anchor and its mode are unchanged exactly. Treat the result as constant in
-    a policy gradient. Cost O(n), and O(n log n) with labels.
+    a policy gradient. Cost O(n), and O(n log n) where labels have to be sorted, see `Groups`.
+
+    *Scale.* The new reference sums to some ``S``, not to 1. `optimal_policy` normalises it. A loss
+    that follows ``r + beta q/p`` with it as it is has the optimum of strength ``beta S`` under
+    forward KL, and ``beta S^(1 - alpha)`` under an alpha divergence; under reverse KL the scale
+    cancels. The good outputs are flat either way, only their level against the others moves.
+
+    *Choice.* The anchor sets the level of the good outputs against the others, not how they share
+    it. Under reverse KL the level is ``r(z) + beta log q(mode z)``: ``"best_level"`` takes the
+    highest, so that no good output is worth less than before.
+
+    *Strength.* Under reverse KL the target moves along the geometric path, ``t ∝ t_0^(1 - s)
+    t_1^s`` from the plain one to the flat one: every log-ratio of good outputs is ``1 - s`` of
+    what it was. Under another divergence that holds where their rewards are equal, for then ``t``
+    stands in the ratio of the substituted ``q``; else only the two ends are exact.
+
+    *Cap.* A mode whose gap to the anchor's is larger than ``max_bonus / beta`` nats stays below
+    the flat level by a factor of ``exp(max_bonus / beta - gap)``, under every divergence.
+
+    *Carrying over.* The anchor of a group is the better, by the same rule, of the best in this
+    batch and the one carried; ties go to this batch. So rewards depend on the batches before and
+    not on those after. What is kept is ``r(z)`` and ``log q(mode z)`` as measured then: good stays
+    good, and a mode of which fewer outputs are drawn now is lifted to that level too. Costs O(k)
+    more for `k` groups seen.
 
     References
     ----------
     .. [1] GX-Chen et al., "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
-       ICLR 2026, arXiv 2510.20817, Algorithm 2 (Appendix B.8). Modes and `outputs` are ours.
+       ICLR 2026, arXiv 2510.20817, Algorithm 2 (Appendix B.8). Modes, `outputs` and everything
+       from `choice` on are ours.
 
     Examples
     --------
@@ -137,14 +191,22 @@ def anchor(
     array([0. , 0.5, 0.5])
     """
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    checks.require(*_problems(rewards, ref_log_probs, threshold, groups, modes, outputs, choice))
-    found = _find_anchors(rewards, ref_log_probs, threshold, groups, modes, outputs)
-    where = array_namespace(rewards).where
+    labels, rule = Labels(groups, modes, outputs), Rule(threshold, choice, beta, carried)
+    checks.require(
+        *_problems(rewards, ref_log_probs, labels, rule),
+        _beta_problems(beta, choice, max_bonus),
+        _amount_problems(strength, max_bonus),
+    )
+    found = find_anchors(rewards, ref_log_probs, labels, rule)
+    gap = found.gap
+    if max_bonus is not None and beta is not None:
+        gap = _at_most(gap, max_bonus / beta)
     return Anchored(
-        rewards=found.narrow(where(found.good, found.anchor_reward, found.r)),
-        ref_log_probs=found.narrow(where(found.good, found.log_q + found.gap, found.log_q)),
+        rewards=found.narrow(_towards(found.anchor_reward, found, strength)),
+        ref_log_probs=found.narrow(found.log_q + strength * gap),
         good=found.good,
         anchor=found.anchor,
+        carried=found.carried,
     )
 
 
@@ -158,6 +220,9 @@ def augment(
     modes: Any = None,
     outputs: Any = None,
     choice: str = "most_likely",
+    strength: float = 1.0,
+    max_bonus: float | None = None,
+    carried: CarriedAnchors | None = None,
 ) -> Anchored:
     r"""Return rewards under which reverse KL makes every good output as likely as the anchor.
 
@@ -171,59 +236,56 @@ def augment(
 
     Parameters
     ----------
-    rewards : array, shape (..., n)
-        Rewards of `n` outputs, in reward units. NaN marks outputs without a reward: they are not
-        good, and stay NaN. ``+inf`` is not allowed.
-    ref_log_probs : array, shape (..., n)
-        ``log q`` of the same outputs, in nats, summed over tokens. Outputs at ``-inf`` or NaN are
-        not good, whatever their reward.
+    rewards, ref_log_probs : array, shape (..., n)
+        Rewards of `n` outputs, in reward units, and their ``log q``, in nats; see `anchor`.
     beta : float
         Strength of the KL, in reward units per nat; finite and > 0. Must be the strength with
         which the policy is trained: any other over- or under-corrects.
-    threshold : float or array that broadcasts to `rewards`
+    threshold : float, array that broadcasts to `rewards`, or callable
         Outputs with ``r >= threshold`` are good; see `anchor`.
-    groups : array or sequence of int, shape (n,), or None
-        Group (prompt) of each position on the last axis; None puts all into one group.
-    modes : array or sequence of int or str, shape (n,), or None
-        Mode of each position; None makes every output its own mode.
-    outputs : array or sequence of int or str, shape (n,), or None
-        Which positions hold the same output; see `anchor`.
-    choice : {"most_likely"}
+    groups, modes, outputs : array or sequence, shape (n,), or None
+        The labels of the outputs; see `anchor`.
+    choice : {"most_likely", "best_level"}
         Which good output becomes the anchor; see `anchor`.
+    strength : float
+        How far to go, in [0, 1]: rewards move this part of the way from what they are to those
+        above.
+    max_bonus : float or None
+        The most that is added to ``r(z)``, in reward units, >= 0. None has no limit.
+    carried : CarriedAnchors or None
+        The best anchors of earlier batches; see `anchor`.
 
     Returns
     -------
     Anchored
-        Changed `rewards`; `ref_log_probs` as they were; the mask `good` and the positions
-        `anchor`. Arrays have the dtype and device of the arguments; integer rewards become
-        floating.
+        Changed `rewards`; `ref_log_probs` as they were; the rest as `anchor` returns it.
 
     Raises
     ------
-    ShapeError
-        If the arrays differ in shape, there is no sample, `threshold` does not broadcast, or
-        labels are not one for each sample.
-    ArgumentError
-        If `beta` is not a finite number > 0, the threshold is not finite, the choice is not
-        known, the arrays are not real or not of one library, or labels have the wrong type. Lists
-        everything that is wrong.
+    ShapeError, ArgumentError
+        As `anchor` does, or if `beta` is not a finite number > 0.
 
     See Also
     --------
-    anchor : The form that is flat under every divergence.
+    anchor : The form that is flat under every divergence; the parameters are described there.
     anchored_rewards : Only the rewards.
 
     Notes
     -----
     Exact under reverse KL over whole outputs. The bonus over ``r_z`` is 0 in the anchor's mode and
-    >= 0 in all others; it grows with length, as ``log q`` does: 500 tokens of 1 nat earn 0.5 at a
-    `beta` of 1e-3. Rewards above ``r_z`` come down to it first. Treat the result as constant in a
-    policy gradient. Cost O(n), and O(n log n) with labels.
+    grows with length, as ``log q`` does: 500 tokens of 1 nat earn 0.5 at a `beta` of 1e-3. With
+    the likeliest anchor it is never negative, but rewards above ``r_z`` come down to it first;
+    with ``choice="best_level"`` it can be, and no reward comes out lower than it went in.
+
+    `strength` and `max_bonus` give the same target under reverse KL as in `anchor`, which says
+    what they cost; the cap comes first, so that at most ``strength * max_bonus`` is added. Treat
+    the result as constant in a policy gradient. Cost as `anchor`.
 
     References
     ----------
     .. [1] GX-Chen et al., "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
-       ICLR 2026, arXiv 2510.20817, Algorithm 1. Modes and `outputs` are ours.
+       ICLR 2026, arXiv 2510.20817, Algorithm 1. Modes, `outputs` and everything from `choice` on
+       are ours.
 
     Examples
     --------
@@ -239,17 +301,20 @@ def augment(
     array([0.375, 0.125, 0.5  ])
     """
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
+    labels, rule = Labels(groups, modes, outputs), Rule(threshold, choice, beta, carried)
     checks.require(
-        *_problems(rewards, ref_log_probs, threshold, groups, modes, outputs, choice),
+        *_problems(rewards, ref_log_probs, labels, rule),
         checks.positive(beta=beta),
+        _amount_problems(strength, max_bonus),
     )
-    found = _find_anchors(rewards, ref_log_probs, threshold, groups, modes, outputs)
-    augmented = found.anchor_reward + beta * found.gap
+    found = find_anchors(rewards, ref_log_probs, labels, rule)
+    bonus = _at_most(beta * found.gap, max_bonus)
     return Anchored(
-        rewards=found.narrow(array_namespace(rewards).where(found.good, augmented, found.r)),
+        rewards=found.narrow(_towards(found.anchor_reward + bonus, found, strength)),
         ref_log_probs=found.narrow(found.log_q),
         good=found.good,
         anchor=found.anchor,
+        carried=found.carried,
     )
 
 
@@ -263,6 +328,8 @@ def anchored_rewards(
     modes: Any = None,
     outputs: Any = None,
     choice: str = "most_likely",
+    strength: float = 1.0,
+    max_bonus: float | None = None,
 ) -> Float[Array, "*batch n"]:
     r"""Return the rewards of `augment`, for callers who need nothing else.
 
@@ -273,22 +340,20 @@ def anchored_rewards(
 
     Parameters
     ----------
-    rewards : array, shape (..., n)
-        Rewards of `n` outputs, in reward units; NaN marks outputs without a reward.
-    ref_log_probs : array, shape (..., n)
-        ``log q`` of the same outputs, in nats, summed over tokens; ``-inf`` is legal.
+    rewards, ref_log_probs : array, shape (..., n)
+        Rewards of `n` outputs, in reward units, and their ``log q``, in nats; see `anchor`.
     beta : float
         Strength of the KL, in reward units per nat; finite and > 0.
-    threshold : float or array that broadcasts to `rewards`
-        Outputs with ``r >= threshold`` are good; finite, in reward units.
-    groups : array or sequence of int, shape (n,), or None
-        Group (prompt) of each position on the last axis; None puts all into one group.
-    modes : array or sequence of int or str, shape (n,), or None
-        Mode of each position; None makes every output its own mode.
-    outputs : array or sequence of int or str, shape (n,), or None
-        Which positions hold the same output; see `anchor`.
-    choice : {"most_likely"}
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Outputs with ``r >= threshold`` are good; see `anchor`.
+    groups, modes, outputs : array or sequence, shape (n,), or None
+        The labels of the outputs; see `anchor`.
+    choice : {"most_likely", "best_level"}
         Which good output becomes the anchor; see `anchor`.
+    strength : float
+        How far to go, in [0, 1]; see `augment`.
+    max_bonus : float or None
+        The most that is added to ``r(z)``, in reward units, >= 0; see `augment`.
 
     Returns
     -------
@@ -302,7 +367,8 @@ def anchored_rewards(
 
     See Also
     --------
-    augment : Also tells what was anchored to what; limits and cost are described there.
+    augment : Also tells what was anchored to what, and takes anchors of earlier batches, whose
+        state rewards alone could not hand on; limits and cost are described there.
 
     References
     ----------
@@ -324,79 +390,52 @@ def anchored_rewards(
         modes=modes,
         outputs=outputs,
         choice=choice,
+        strength=strength,
+        max_bonus=max_bonus,
     ).rewards
 
 
 def _problems(
-    rewards: Array,
-    ref_log_probs: Array,
-    threshold: Any,
-    groups: Any,
-    modes: Any,
-    outputs: Any,
-    choice: str,
+    rewards: Array, ref_log_probs: Array, labels: Labels, rule: Rule
 ) -> tuple[Iterator[str], ...]:
-    """Check the arguments that both algorithms share."""
+    """Check the arguments that every batch has."""
+    groups, modes, outputs = labels
     return (
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.threshold_for(rewards, threshold),
+        checks.threshold_for(rewards, rule.threshold),
         checks.integer_labels(rewards, groups=groups),
         checks.key_labels(rewards, modes=modes, outputs=outputs),
-        checks.known("choice", choice, _CHOICES),
+        checks.known("choice", rule.choice, CHOICES),
+        carried_problems(rewards, groups, rule.carried),
     )
 
 
-class _Found(NamedTuple):
-    """The anchors, per sample; `r`, `log_q`, `anchor_reward` and `gap` in wide floats."""
-
-    r: Array
-    log_q: Array
-    good: Array
-    anchor: Array
-    anchor_reward: Array  # r(z), 0 in groups without an anchor
-    gap: Array  # log q(mode z) - log q(mode y), 0 where not good
-    narrow: Callable[[Array], Array]
-
-
-def _find_anchors(
-    rewards: Array, ref_log_probs: Array, threshold: Any, groups: Any, modes: Any, outputs: Any
-) -> _Found:
-    """Find the good outputs, the anchor of each group, and what separates them from it."""
-    good = _is_good(rewards, ref_log_probs, threshold)
-    (r, log_q), narrow = widen(rewards, ref_log_probs)
-    xp = array_namespace(r)
-    group = Groups.of(groups, like=r)
-    mass = log_q
-    if modes is not None:
-        mass = _log_mode_mass(log_q, good, group.split(modes), outputs)
-    level = group.expand(group.max(xp.where(good, mass, -xp.inf)))
-    in_top_mode = good & (mass == level)
-    position = group.expand(group.argmax(xp.where(in_top_mode, log_q, -xp.inf)))
-    is_anchor = good & (xp.arange(r.shape[-1], device=device(r)) == position)
-    return _Found(
-        r=r,
-        log_q=log_q,
-        good=good,
-        anchor=xp.where(level > -xp.inf, position, -1),
-        anchor_reward=group.expand(group.sum(xp.where(is_anchor, r, 0.0))),
-        gap=xp.where(good, level, 0.0) - xp.where(good, mass, 0.0),
-        narrow=narrow,
-    )
+def _beta_problems(beta: float | None, choice: str, max_bonus: float | None) -> Iterator[str]:
+    """Check a strength that some choices can do without."""
+    if beta is not None:
+        yield from checks.positive(beta=beta)
+        return
+    if choice == "best_level":
+        yield "beta must be given with choice='best_level', got None"
+    if max_bonus is not None:
+        yield "beta must be given with max_bonus, got None"
 
 
-def _is_good(rewards: Array, ref_log_probs: Array, threshold: Any) -> Array:
-    """Mark rewards at or above the threshold that the reference can reach; NaN is never good."""
-    xp = array_namespace(rewards, ref_log_probs)
-    return at_least(rewards, threshold) & xp.isfinite(ref_log_probs)
+def _amount_problems(strength: float, max_bonus: float | None) -> Iterator[str]:
+    """Check how far to go, and with which limit."""
+    yield from checks.within(0, 1, strength=strength)
+    if max_bonus is not None:
+        yield from checks.non_negative(max_bonus=max_bonus)
 
 
-def _log_mode_mass(log_q: Array, good: Array, modes: Groups, outputs: Any) -> Array:
-    """Return log q of each sample's mode: that of its distinct good outputs together."""
-    xp = array_namespace(log_q)
-    log_q = xp.where(good, log_q, -xp.inf)
-    if outputs is not None:
-        copies = modes.split(outputs)
-        representative = copies.expand(copies.argmax(log_q))
-        positions = xp.arange(log_q.shape[-1], device=device(log_q))
-        log_q = xp.where(positions == representative, log_q, -xp.inf)
-    return modes.expand(modes.logsumexp(log_q))
+def _at_most(x: Array, limit: float | None) -> Array:
+    """Return an array with whatever is larger cut down to the limit."""
+    return x if limit is None else array_namespace(x).where(x > limit, limit, x)
+
+
+def _towards(reward: Array, found: Found, strength: float) -> Array:
+    """Return rewards of the good outputs, moved towards what anchoring makes of them."""
+    where = array_namespace(reward).where
+    if strength == 1:  # exactly there: a sum would round
+        return where(found.good, reward, found.r)
+    return found.r + strength * where(found.good, reward - found.r, 0.0)

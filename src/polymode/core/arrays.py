@@ -22,15 +22,18 @@ __all__ = [
     "detached",
     "device",
     "has_gradient",
+    "is_array",
     "library",
     "logsumexp",
     "logsumexp_by",
+    "on_host",
     "widen",
 ]
 
 Array = Any  # np.ndarray | torch.Tensor | jax.Array; the annotations add dtype and shape
 
 device = array_api_compat.device
+is_array = array_api_compat.is_array_api_obj
 
 
 def as_array(x: Any) -> Array:
@@ -46,7 +49,7 @@ def as_array(x: Any) -> Array:
     array
         Rows of unequal length become an array of objects, which `checks` reports by name.
     """
-    if array_api_compat.is_array_api_obj(x):
+    if is_array(x):
         return x
     try:
         return np.asarray(x)
@@ -152,6 +155,48 @@ def has_gradient(*arrays: Array) -> bool:
     return origin == "jax" or (origin == "torch" and any(x.requires_grad for x in arrays))
 
 
+def on_host(
+    function: Callable[..., tuple[Any, ...]], *arrays: Array, shapes: tuple[tuple[int, ...], ...]
+) -> tuple[Array, ...]:
+    """Return what a function of NumPy arrays makes of arrays of any library.
+
+    Parameters
+    ----------
+    function : callable
+        From NumPy arrays of float64 to as many NumPy arrays as there are `shapes`.
+    *arrays : array
+        Real arrays of one library, on one device. No gradient flows through them.
+    shapes : tuple of tuple of int
+        The shapes of the results, which JAX has to know in advance.
+
+    Returns
+    -------
+    tuple of arrays
+        The results, in the dtype and on the device of the first array.
+
+    Notes
+    -----
+    Waits for the device. Under JAX's ``jit`` and ``vmap`` the function is called back; the second
+    adds leading axes to all arrays at once.
+    """
+    like = arrays[0]
+    arrays = tuple(detached(x) for x in arrays)
+    if library(like) == "jax":
+        jax = sys.modules["jax"]
+        if any(isinstance(x, jax.core.Tracer) for x in arrays):
+
+            def call(*numbers: Array) -> tuple[Array, ...]:
+                found = function(*(np.asarray(x, np.float64) for x in numbers))
+                return tuple(np.asarray(x, like.dtype) for x in found)
+
+            out = tuple(jax.ShapeDtypeStruct(shape, like.dtype) for shape in shapes)
+            return jax.pure_callback(call, out, *arrays, vmap_method="broadcast_all")
+    xp = array_namespace(like)
+    moved = (x.cpu() if library(x) == "torch" else x for x in arrays)
+    found = function(*(np.asarray(x, np.float64) for x in moved))
+    return tuple(xp.asarray(x, dtype=like.dtype, device=device(like)) for x in found)
+
+
 def widen(*arrays: Array) -> tuple[tuple[Array, ...], Callable[[Array], Array]]:
     """Return the arrays in the widest float of their device, and the way back.
 
@@ -181,13 +226,13 @@ def widen(*arrays: Array) -> tuple[tuple[Array, ...], Callable[[Array], Array]]:
     wide = info.dtypes(device=device(arrays[0]), kind="real floating").get("float64", xp.float32)
     floating = [a.dtype for a in arrays if xp.isdtype(a.dtype, "real floating")]
     out = xp.result_type(*floating) if floating else info.default_dtypes()["real floating"]
-    return tuple(xp.astype(a, wide) for a in arrays), partial(_cast, dtype=out)
+    return tuple(xp.astype(a, wide, copy=False) for a in arrays), partial(_cast, dtype=out)
 
 
 def _cast(x: Array, *, dtype: Any) -> Array:
     """Cast; what lies beyond the range of a narrow float becomes its infinity, silently."""
     with np.errstate(over="ignore"):
-        return array_namespace(x).astype(x, dtype)
+        return array_namespace(x).astype(x, dtype, copy=False)
 
 
 def at_least(x: Array, threshold: Any) -> Array:

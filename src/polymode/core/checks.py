@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from polymode.core.arrays import Array, array_namespace, as_array, as_keys, library
+from polymode.core.arrays import Array, array_namespace, as_array, as_keys, is_array, library
 from polymode.errors import ArgumentError, ShapeError
 
 __all__ = [
     "axes_of",
     "axis_of",
+    "broadcasting",
     "columns",
     "did_you_mean",
     "finite",
     "instance",
     "integer_labels",
+    "kept_columns",
     "key_labels",
     "known",
     "non_negative",
@@ -31,8 +33,11 @@ __all__ = [
     "positive",
     "real_arrays",
     "require",
+    "single_row",
+    "strengths",
     "threshold_for",
     "whole",
+    "within",
 ]
 
 
@@ -146,6 +151,44 @@ def finite(**scalars: object) -> Iterator[str]:
             yield f"{name} must be a finite number, got {value!r}"
 
 
+def strengths(rewards: Array, *, zero: bool = False, **given: Any) -> Iterator[str]:
+    """Check strengths of a regulariser: numbers, or arrays with one number for each row.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What the strengths go with.
+    zero : bool
+        Whether 0 is a strength.
+    **given : float or array
+        The strengths by their names. Values in an array are looked at in NumPy only.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, value in given.items():
+        if isinstance(value, Real) or not (isinstance(value, list | tuple) or is_array(value)):
+            yield from (non_negative if zero else positive)(**{name: value})
+            continue
+        array = as_array(value)
+        yield from real_arrays(**{name: array})
+        if is_array(value):
+            yield from _one_library(**{"rewards": rewards, name: array})
+        shapes = {name: tuple(array.shape), "rewards": tuple(rewards.shape)}
+        if not _broadcast_together(shapes[name], shapes["rewards"][:-1]):
+            yield _ShapeProblem(
+                f"{name} must broadcast with the rows of rewards, got {_listed(shapes)}"
+            )
+        if library(array) == "numpy" and array.dtype.kind in "fiu":
+            bad = array[~(np.isfinite(array) & ((array >= 0) if zero else (array > 0)))]
+            if bad.size:
+                bound = ">= 0" if zero else "> 0"
+                example = bad.flat[0].item()
+                yield f"{name} must be finite numbers {bound}, got {example!r} among them"
+
+
 def instance(name: str, value: object, kind: type) -> Iterator[str]:
     """Check that a value is an object of one of our classes.
 
@@ -183,6 +226,26 @@ def non_negative(**scalars: object) -> Iterator[str]:
     for name, value in scalars.items():
         if not (isinstance(value, Real) and math.isfinite(value) and float(value) >= 0):
             yield f"{name} must be a finite number >= 0, got {value!r}"
+
+
+def within(low: float, high: float, **scalars: object) -> Iterator[str]:
+    """Check that numbers lie in an interval, ends included.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends.
+    **scalars : float
+        The numbers by their names.
+
+    Yields
+    ------
+    str
+        One problem for each number.
+    """
+    for name, value in scalars.items():
+        if not (isinstance(value, Real) and low <= float(value) <= high):
+            yield f"{name} must be a number in [{low}, {high}], got {value!r}"
 
 
 def whole(**scalars: object) -> Iterator[str]:
@@ -247,14 +310,14 @@ def columns(**arrays: Array) -> Iterator[str]:
 
 
 def threshold_for(rewards: Array, threshold: Any) -> Iterator[str]:
-    """Check that a threshold is a finite number, or an array that broadcasts to the rewards.
+    """Check that a threshold is a finite number, an array that broadcasts, or a function.
 
     Parameters
     ----------
     rewards : array, shape (..., n)
         What the threshold is compared with.
-    threshold : float or array
-        The threshold.
+    threshold : float, array or callable
+        The threshold; what a function returns is checked once it has been called.
 
     Yields
     ------
@@ -264,14 +327,32 @@ def threshold_for(rewards: Array, threshold: Any) -> Iterator[str]:
     if isinstance(threshold, Real):
         if not math.isfinite(threshold):
             yield f"threshold must be finite, got {threshold!r}"
-        return
-    threshold = as_array(threshold)
-    yield from real_arrays(threshold=threshold)
-    yield from _one_library(rewards=rewards, threshold=threshold)
-    shapes = {"threshold": tuple(threshold.shape), "rewards": tuple(rewards.shape)}
-    if not _broadcasts(*shapes.values()):
-        listed = _listed(shapes)
-        yield _ShapeProblem(f"threshold must broadcast to the shape of rewards, got {listed}")
+    elif not callable(threshold):
+        yield from broadcasting(rewards, threshold=as_array(threshold))
+
+
+def broadcasting(rewards: Array, **arrays: Array) -> Iterator[str]:
+    """Check that arrays are real, of the library of the rewards, and broadcast to them.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        What sets the shape.
+    **arrays : array
+        The arrays by their names.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    for name, array in arrays.items():
+        yield from real_arrays(**{name: array})
+        yield from _one_library(**{"rewards": rewards, name: array})
+        shapes = {name: tuple(array.shape), "rewards": tuple(rewards.shape)}
+        if not _broadcasts(*shapes.values()):
+            listed = _listed(shapes)
+            yield _ShapeProblem(f"{name} must broadcast to the shape of rewards, got {listed}")
 
 
 def integer_labels(rewards: Array, **labels: Any) -> Iterator[str]:
@@ -314,6 +395,56 @@ def key_labels(rewards: Array, **labels: Any) -> Iterator[str]:
         if not (_has_kind(given, "integral") or _is_string(given)):
             yield f"{name} must be integer or string keys, got dtype {given.dtype}"
         yield from _one_per_sample(rewards, name, given)
+
+
+def single_row(name: str, rewards: Array) -> Iterator[str]:
+    """Check that rewards have no leading axes.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument that needs it.
+    rewards : array, shape (..., n)
+        The rewards.
+
+    Yields
+    ------
+    str
+        The problem.
+    """
+    shape = tuple(rewards.shape)
+    if len(shape) > 1:
+        yield _ShapeProblem(f"{name} needs rewards without leading axes, got shape {shape}")
+
+
+def kept_columns(rewards: Array, *, groups: str, **arrays: Any) -> Iterator[str]:
+    """Check columns that were kept from earlier batches: one length, one axis, maybe empty.
+
+    Parameters
+    ----------
+    rewards : array, shape (..., n)
+        The rewards of this batch, whose library the columns may have beside NumPy.
+    groups : str
+        Name of the column that holds integer labels.
+    **arrays : array, shape (k,)
+        The columns by their names.
+
+    Yields
+    ------
+    str
+        The problems.
+    """
+    columns = {name: as_array(array) for name, array in arrays.items()}
+    for name, array in columns.items():
+        yield from real_arrays(**{name: array})
+        if library(array) != "numpy":
+            yield from _one_library(**{"rewards": rewards, name: array})
+    if not _has_kind(columns[groups], "integral"):
+        yield f"{groups} must be integers, got dtype {columns[groups].dtype}"
+    shapes = {name: tuple(array.shape) for name, array in columns.items()}
+    if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+        names, listed = ", ".join(shapes), _listed(shapes)
+        yield _ShapeProblem(f"{names} must have one axis and one length, got {listed}")
 
 
 def pairs_of(rewards: Array, **arrays: Array) -> Iterator[str]:
@@ -411,6 +542,15 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(shape, target) == target
     except ValueError:
         return False
+
+
+def _broadcast_together(*shapes: tuple[int, ...]) -> bool:
+    """Return whether shapes broadcast with each other."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
 
 
 def _given(labels: dict[str, Any]) -> Iterator[tuple[str, Array]]:

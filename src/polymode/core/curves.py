@@ -2,174 +2,385 @@ r"""How the ratio ``u = t / q`` of an optimum follows from the slope ``s = f'(u)
 
 The slopes of a generator fill an interval. Where an end of it is finite, ratios near that end
 depend on the distance ``y`` to it, which the slope itself no longer resolves: under the forward KL
-a ratio of 1e300 belongs to a slope of -1e-300. So a curve is written in ``y``, and in ``log y``
-where the ratio grows without bound as ``y`` goes to 0.
+a ratio of 1e300 belongs to a slope of -1e-300. So a curve is written in ``y``, in its own unit.
+
+Notation: ``d_i >= 0`` how far the reward of outcome `i` lies below that of the best, in the same
+unit; ``x`` the unknown of a group, which moves all distances at once. With the edge above the
+slopes ``y_i = x + d_i``, with the edge below them ``y_i = x - d_i``, where the ratio is 0 for
+``y <= 0``.
+
+Roots are found in NumPy whatever library asks, so the functions here see NumPy arrays only.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from polymode.core.arrays import Array, array_namespace
+import numpy as np
 
-__all__ = ["Curve", "jensen_shannon_curve", "numeric_curve", "power_curve"]
+from polymode.core.arrays import Array
+from polymode.core.tiles import parts
+
+__all__ = ["Curve", "JensenShannonCurve", "NumericCurve", "PowerCurve", "power_curve"]
 
 _NEARLY_KL = 0.01  # |alpha - 1| below which powers 1 / (alpha - 1) cost more digits than log1p
+_TINY = float(np.finfo(np.float64).tiny)
 
-_Function = Callable[[Array], Array]
+_Function = Callable[[Any], Any]
+_Pair = tuple[Array, Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(ABC):
     r"""The inverse slope of a generator, as a function of a distance ``y`` to an edge.
 
-    Parameters
+    Attributes
     ----------
     above : bool
         Whether the edge is the upper end of the slopes, ``y = edge - s``; else ``y = s - edge``.
     edge : float
         The edge; 0 for slopes without ends, where ``y`` is the slope itself.
-    log_ratio : callable
-        ``log u`` at an argument: at ``log y`` if `above`, else at ``y``.
-    gain : callable
-        How fast ``log u`` rises with the slope, at the same argument: :math:`y \, d \log u / ds`
-        if `above`, else :math:`d \log u / ds`.
-    argument : callable
-        The way back: the argument at ``log u``.
-    fast : callable or None
-        Ratio ``u`` and :math:`d \log u / ds` at ``y`` itself, for curves `above` whose ``y`` stays
-        within the range of floats at every ratio that a reference can ask for.
+    unit : float
+        What a distance of 1 is as a difference of slopes.
+    keeps_gaps : bool
+        Whether `prepare` returns the gaps as they are.
     """
 
     above: bool
     edge: float
-    log_ratio: _Function
-    gain: _Function
-    argument: _Function
-    fast: Callable[[Array], tuple[Array, Array]] | None = None
+    unit: float = 1.0
+    keeps_gaps: bool = True
+
+    @abstractmethod
+    def distance(self, log_u: Array) -> Array:
+        """Return ``y`` at a log-ratio: the inverse of `log_ratio`.
+
+        Parameters
+        ----------
+        log_u : array
+            Log-ratios.
+
+        Returns
+        -------
+        array
+            The distances; infinite where they overflow.
+        """
+
+    @abstractmethod
+    def log_ratio(self, y: Array) -> Array:
+        """Return ``log u`` at distances.
+
+        Parameters
+        ----------
+        y : array
+            Distances; those that are not positive have lost all mass where the edge is below.
+
+        Returns
+        -------
+        array
+            Log-ratios, ``-inf`` where there is no mass.
+        """
+
+    @abstractmethod
+    def gain(self, y: Array) -> Array:
+        r"""Return how fast ``log u`` changes with the distance.
+
+        Parameters
+        ----------
+        y : array
+            Distances.
+
+        Returns
+        -------
+        array
+            :math:`|d \log u / dy|`; 0 where there is no mass.
+        """
+
+    def unknown(self, log_u: Array) -> Array:
+        """Return the unknown at which the best outcome has a log-ratio.
+
+        Parameters
+        ----------
+        log_u : array
+            Log-ratios.
+
+        Returns
+        -------
+        array
+            The unknowns: here the distances themselves, as the best outcome has no gap.
+        """
+        return self.distance(log_u)
+
+    def offset(self, x: Array) -> Array:
+        """Return the distance of the best outcome.
+
+        Parameters
+        ----------
+        x : array
+            Unknowns.
+
+        Returns
+        -------
+        array
+            The distances: here the unknowns themselves.
+        """
+        return x
+
+    def prepare(self, q: Array, d: Array) -> _Pair:
+        """Return what `sums` needs of masses and gaps, so that no step computes it again.
+
+        Parameters
+        ----------
+        q, d : array, shape (w, m)
+            Masses of the reference, and gaps to the best reward; may be overwritten.
+
+        Returns
+        -------
+        two arrays, shape (w, m)
+            Weights and gaps: here those that were given.
+        """
+        return q, d
+
+    def sums(self, weights: Array, gaps: Array, x: Array, work: _Pair) -> _Pair:
+        """Return two sums over the outcomes of each group, from which `advance` goes on.
+
+        Parameters
+        ----------
+        weights, gaps : array, shape (w, m)
+            What `prepare` returned.
+        x : array, shape (m,)
+            The unknowns.
+        work : two arrays, shape (w, m)
+            Space to compute in.
+
+        Returns
+        -------
+        two arrays, shape (m,)
+            ``sum t`` and ``sum t |d log u / dy|``, here; subclasses may leave factors to `advance`.
+        """
+        y = self._distances(gaps, x, work[0])
+        t = weights * np.exp(self.log_ratio(y))
+        return np.add.reduce(t, 0), np.add.reduce(np.where(t > 0, t * self.gain(y), 0.0), 0)
+
+    def advance(
+        self,
+        x: Array,
+        total: Array,
+        pull: Array,
+        mass: Array,
+        best: Array,  # noqa: ARG002 - for curves that know what the best outcomes add
+    ) -> _Pair:
+        """Return the mass of the policy at the unknowns, and better unknowns.
+
+        Parameters
+        ----------
+        x : array, shape (m,)
+            The unknowns.
+        total, pull : array, shape (m,)
+            What `sums` returned there.
+        mass, best : array, shape (m,)
+            Mass of the reference, and of the outcomes without a gap.
+
+        Returns
+        -------
+        sum_t : array, shape (m,)
+            The mass as a share of that of the reference; 1 at the root.
+        x : array, shape (m,)
+            Here by a step of Newton's method in the distance that belongs to the mass.
+        """
+        sum_t = total / mass
+        y = self.distance(np.log(sum_t))
+        back = self.distance(np.zeros_like(y)) - y
+        return sum_t, x + back * self.gain(y) * total / pull
+
+    def log_ratios(
+        self,
+        d: Array,
+        gaps: Array,  # noqa: ARG002 - for curves that made something of them
+        x: Array,
+        out: Array,
+    ) -> None:
+        """Write the log-ratios of the outcomes of a tile.
+
+        Parameters
+        ----------
+        d, gaps : array, shape (w, m)
+            Gaps to the best reward, and what `prepare` made of them.
+        x : array, shape (m,)
+            The unknowns.
+        out : array, shape (w, m)
+            Where to write.
+        """
+        out[...] = self.log_ratio(self._distances(d, x, out))
+
+    def _distances(self, d: Array, x: Array, out: Array) -> Array:
+        """Return ``y`` of each outcome."""
+        return np.add(d, x, out=out) if self.above else np.subtract(x, d, out=out)
 
 
-def power_curve(exponent: float, *, scale: float = 1.0, shift: float = 0.0) -> Curve:
-    r"""Return the curve of a slope that is a power of the ratio.
+class PowerCurve(Curve):
+    r"""The curve of a slope that is a power of the ratio: in its unit, ``u = y**(1/kappa)``.
 
     .. math:: s = c \, (u^\kappa - 1) / \kappa + b
 
     Parameters
     ----------
-    exponent : float
-        The power, kappa; at 0 the slope is a logarithm.
+    kappa : float
+        The exponent, not 0: with an upper edge if negative, else a lower one.
     scale : float
         The factor, c.
     shift : float
         The slope at a ratio of 1, b.
-
-    Returns
-    -------
-    Curve
-        With an upper edge for negative, a lower one for positive exponents, none near 0.
     """
-    if abs(exponent) < _NEARLY_KL:
-        return _nearly_logarithmic_curve(exponent, scale, shift)
-    edge = shift - scale / exponent
-    width = abs(exponent) / scale  # u**kappa = width * y
-    if exponent < 0:
-        return Curve(
-            above=True,
-            edge=edge,
-            log_ratio=lambda log_y: (log_y + math.log(width)) / exponent,
-            gain=lambda log_y: array_namespace(log_y).full_like(log_y, -1 / exponent),
-            argument=lambda log_u: exponent * log_u - math.log(width),
-            fast=(lambda y: ((width * y) ** (1 / exponent), 1 / (-exponent * y)))
-            if exponent >= -1
-            else None,
-        )
 
-    def log_ratio(y: Array) -> Array:
-        return _log_or_dead(y, lambda y: array_namespace(y).log(width * y) / exponent)
+    def __init__(self, kappa: float, *, scale: float, shift: float) -> None:
+        self.above = kappa < 0
+        self.edge = shift - scale / kappa
+        self.unit = scale / abs(kappa)
+        self.kappa = kappa
+        self.power = 1 / kappa
 
-    def gain(y: Array) -> Array:
+    def distance(self, log_u: Array) -> Array:
+        """Return ``u**kappa``."""
+        return np.exp(self.kappa * log_u)
+
+    def log_ratio(self, y: Array) -> Array:
+        """Return ``log(y) / kappa``."""
+        if self.above:
+            return np.log(y) * self.power
         alive = y > 0
-        xp = array_namespace(y)
-        return xp.where(alive, 1 / (exponent * xp.where(alive, y, 1.0)), 0.0)
+        return np.where(alive, np.log(np.where(alive, y, 1.0)) * self.power, -np.inf)
 
-    def argument(log_u: Array) -> Array:
-        return array_namespace(log_u).exp(exponent * log_u) / width
+    def gain(self, y: Array) -> Array:
+        """Return ``1 / (|kappa| y)``."""
+        alive = y > 0
+        return np.where(alive, abs(self.power) / np.where(alive, y, 1.0), 0.0)
 
-    return Curve(above=False, edge=edge, log_ratio=log_ratio, gain=gain, argument=argument)
+    def sums(self, weights: Array, gaps: Array, x: Array, work: _Pair) -> _Pair:
+        """Return ``sum q y**power`` and ``sum q y**(power - 1)``."""
+        y, t = work
+        self._distances(gaps, x, y)
+        if self.power > 1:  # what is dead adds nothing to either sum
+            np.maximum(y, 0.0, out=y)
+            _times_power(weights, y, self.power - 1, out=t)
+            pull = np.add.reduce(t, 0)
+            return np.add.reduce(np.multiply(t, y, out=t), 0), pull
+        if not self.above:
+            weights = np.multiply(weights, y > 0, out=t)
+            np.maximum(y, _TINY, out=y)
+        _times_power(weights, y, self.power, out=t)
+        total = np.add.reduce(t, 0)
+        return total, np.add.reduce(np.divide(t, y, out=t), 0)
+
+    def advance(
+        self,
+        x: Array,
+        total: Array,
+        pull: Array,
+        mass: Array,
+        best: Array,  # noqa: ARG002
+    ) -> _Pair:
+        """Return the mass and Newton's step, in which factors cancel."""
+        sum_t = total / mass
+        return sum_t, x + (_power(sum_t, -self.kappa) - 1.0) * total / pull
+
+    def log_ratios(
+        self,
+        d: Array,  # noqa: ARG002
+        gaps: Array,
+        x: Array,
+        out: Array,
+    ) -> None:
+        """Write ``log(y) / kappa``."""
+        self._distances(gaps, x, out)
+        if not self.above:
+            np.maximum(out, 0.0, out=out)
+        np.multiply(np.log(out, out=out), self.power, out=out)
 
 
-def _nearly_logarithmic_curve(exponent: float, scale: float, shift: float) -> Curve:
-    """Return a power's curve for a small exponent, in the slope: its edges lie 100 or more away."""
+class _RationalCurve(Curve):
+    """A curve under which the mass is a sum of poles, ``sum w / (x + gap)``."""
 
-    def log_ratio(y: Array) -> Array:
-        xp = array_namespace(y)
-        if exponent == 0:
-            return y / scale
-        growth = y * (exponent / scale)  # u**kappa - 1
-        beyond = growth <= -1
-        end = -xp.inf if exponent > 0 else xp.inf
-        return xp.where(beyond, end, xp.log1p(xp.where(beyond, 0.0, growth)) / exponent)
+    above = True
 
-    def gain(y: Array) -> Array:
-        xp = array_namespace(y)
-        power = scale + exponent * y
-        return xp.where(power > 0, 1 / xp.where(power > 0, power, 1.0), 0.0)
+    def sums(self, weights: Array, gaps: Array, x: Array, work: _Pair) -> _Pair:
+        """Return ``sum w / v`` and ``sum w / v**2`` with ``v = x + gap``."""
+        v, t = work
+        np.add(gaps, x, out=v)
+        np.divide(weights, v, out=t)
+        total = np.add.reduce(t, 0)
+        np.divide(t, v, out=t)
+        return total, np.add.reduce(t, 0)
 
-    def argument(log_u: Array) -> Array:
-        if exponent == 0:
-            return scale * log_u
-        return scale * array_namespace(log_u).expm1(exponent * log_u) / exponent
+    def advance(self, x: Array, total: Array, pull: Array, mass: Array, best: Array) -> _Pair:
+        """Return the mass, and the root if all but the first pole were a single other one.
 
-    return Curve(above=False, edge=shift, log_ratio=log_ratio, gain=gain, argument=argument)
+        The pole of the best outcomes is kept, ``c / (x + a)`` has value and slope of the others.
+        """
+        sum_t, first = total / mass, best / mass
+        alone = first / x
+        others = sum_t - alone
+        distance = others / (pull / mass - alone / x)  # x + a
+        a = distance - x
+        b = first + others * distance - a
+        ends = 4.0 * first * a
+        size = np.sqrt(b * b + ends) + np.abs(b)
+        root = np.where(b > 0, size, ends / size) * 0.5  # of both forms the one without cancelling
+        usable = np.minimum(a, others - 1e-9 * sum_t) > 0
+        if usable.all():
+            return sum_t, root
+        usable &= (root > 0) & (root < np.inf)
+        return sum_t, np.where(usable, root, x + (sum_t - 1.0) * total / pull)
 
 
-def jensen_shannon_curve() -> Curve:
-    r"""Return the curve of the slope ``log(2 u / (u + 1))``, whose ratio is ``1 / (e^y - 1)``.
+class _ReciprocalCurve(_RationalCurve, PowerCurve):
+    """The power curve of an exponent of -1, which is that of the forward KL."""
 
-    Returns
-    -------
-    Curve
-        With its upper edge at ``log 2``.
+
+class JensenShannonCurve(_RationalCurve):
+    r"""The curve of the slope ``log(2 u / (u + 1))``, whose ratio is ``1 / (e^y - 1)``.
+
+    With ``x = e^(y of the best) - 1`` the ratio is ``e^-d / (x + 1 - e^-d)``: a pole.
     """
 
-    def log_ratio(log_y: Array) -> Array:
-        xp = array_namespace(log_y)
-        y = xp.exp(log_y)
-        # -log(e^y - 1) = -y - log(1 - e^-y), neither of which overflows
-        return -y - xp.log(-xp.expm1(-y))
+    edge = math.log(2)
+    keeps_gaps = False
 
-    def gain(log_y: Array) -> Array:
-        xp = array_namespace(log_y)
-        y = xp.exp(log_y)
-        return -y / xp.expm1(-y)
+    def distance(self, log_u: Array) -> Array:
+        """Return ``log(1 + 1/u)``."""
+        return np.log1p(np.exp(-log_u))
 
-    def argument(log_u: Array) -> Array:
-        xp = array_namespace(log_u)
-        return xp.log(xp.log1p(xp.exp(-log_u)))
+    def log_ratio(self, y: Array) -> Array:
+        """Return ``-log(e^y - 1) = -y - log(1 - e^-y)``, neither of which overflows."""
+        return -y - np.log(-np.expm1(-y))
 
-    def fast(y: Array) -> tuple[Array, Array]:
-        u = 1 / array_namespace(y).expm1(y)
-        return u, 1 + u
+    def gain(self, y: Array) -> Array:
+        """Return ``1 + u``."""
+        return -1 / np.expm1(-y)
 
-    return Curve(
-        above=True,
-        edge=math.log(2),
-        log_ratio=log_ratio,
-        gain=gain,
-        argument=argument,
-        fast=fast,
-    )
+    def unknown(self, log_u: Array) -> Array:
+        """Return ``1/u``."""
+        return np.exp(-log_u)
+
+    def offset(self, x: Array) -> Array:
+        """Return ``log(1 + x)``."""
+        return np.log1p(x)
+
+    def prepare(self, q: Array, d: Array) -> _Pair:
+        """Return ``q e^-d`` and ``1 - e^-d``."""
+        np.negative(np.expm1(np.negative(d, out=d), out=d), out=d)
+        for part in parts(d.shape):
+            np.subtract(q[part], q[part] * d[part], out=q[part])
+        return q, d
+
+    def log_ratios(self, d: Array, gaps: Array, x: Array, out: Array) -> None:
+        """Write ``-d - log(x + 1 - e^-d)``."""
+        np.log(np.add(gaps, x, out=out), out=out)
+        np.subtract(-d, out, out=out)
 
 
-def numeric_curve(
-    slope: _Function,
-    inverse_slope: _Function,
-    *,
-    domain: tuple[float, float],
-    curvature: _Function | None,
-) -> Curve:
-    r"""Return the curve of functions that somebody else wrote.
+class NumericCurve(Curve):
+    r"""The curve of functions that somebody else wrote, in the slope itself.
 
     Parameters
     ----------
@@ -180,45 +391,133 @@ def numeric_curve(
     curvature : callable or None
         ``f''``; None takes differences of the slope.
 
+    Notes
+    -----
+    As accurate as `inverse_slope` is.
+    """
+
+    above = False
+    edge = 0.0
+
+    def __init__(
+        self,
+        slope: _Function,
+        inverse_slope: _Function,
+        *,
+        domain: tuple[float, float],
+        curvature: _Function | None,
+    ) -> None:
+        self._slope = slope
+        self._inverse_slope = inverse_slope
+        self._low, self._high = domain
+        self._curvature = curvature
+
+    def distance(self, log_u: Array) -> Array:
+        """Return the slope."""
+        return np.asarray(self._slope(np.exp(log_u))) + 0 * log_u
+
+    def log_ratio(self, y: Array) -> Array:
+        """Return the logarithm of the inverse slope."""
+        inside = (y > self._low) & (y < self._high)
+        anywhere = np.zeros_like(y) + self._slope(np.ones_like(y))  # a slope that is surely inside
+        u = self._inverse_slope(np.where(inside, y, anywhere))
+        alive = u > 0
+        log_u = np.where(alive, np.log(np.where(alive, u, 1.0)), -np.inf)
+        beyond = np.where(y <= self._low, -np.inf, np.inf)
+        return np.where(inside | np.isnan(y), log_u + 0 * y, beyond)
+
+    def gain(self, y: Array) -> Array:
+        """Return ``1 / (u f''(u))``."""
+        log_u = self.log_ratio(y)
+        alive = np.isfinite(log_u)
+        u = np.exp(np.where(alive, log_u, 0.0))
+        rise = u * self._curvature(u) if self._curvature else _log_derivative(self._slope, u)
+        usable = alive & (rise > 0)
+        return np.where(usable, 1 / np.where(usable, rise, 1.0), 0.0)
+
+
+class _NearlyLogarithmicCurve(Curve):
+    """A power's curve for a small exponent, in the slope: its edges lie 100 or more away."""
+
+    above = False
+
+    def __init__(self, kappa: float, *, scale: float, shift: float) -> None:
+        self.edge = shift
+        self.kappa = kappa
+        self.scale = scale
+
+    def distance(self, log_u: Array) -> Array:
+        """Return ``c (u**kappa - 1) / kappa``."""
+        if self.kappa == 0:
+            return self.scale * log_u
+        return self.scale * np.expm1(self.kappa * log_u) / self.kappa
+
+    def log_ratio(self, y: Array) -> Array:
+        """Return ``log(1 + kappa y / c) / kappa``."""
+        if self.kappa == 0:
+            return y / self.scale
+        growth = y * (self.kappa / self.scale)  # u**kappa - 1
+        beyond = growth <= -1
+        end = -np.inf if self.kappa > 0 else np.inf
+        return np.where(beyond, end, np.log1p(np.where(beyond, 0.0, growth)) / self.kappa)
+
+    def gain(self, y: Array) -> Array:
+        """Return ``1 / (c + kappa y)``."""
+        power = self.scale + self.kappa * y
+        return np.where(power > 0, 1 / np.where(power > 0, power, 1.0), 0.0)
+
+
+def power_curve(kappa: float, *, scale: float = 1.0, shift: float = 0.0) -> Curve:
+    r"""Return the curve of a slope that is a power of the ratio, or its limit, a logarithm.
+
+    .. math:: s = c \, (u^\kappa - 1) / \kappa + b
+
+    Parameters
+    ----------
+    kappa : float
+        The exponent; at 0 the slope is a logarithm.
+    scale : float
+        The factor, c.
+    shift : float
+        The slope at a ratio of 1, b.
+
     Returns
     -------
     Curve
-        In the slope itself, as accurate as `inverse_slope` is.
+        With an upper edge for negative, a lower one for positive exponents, none near 0.
     """
-    low, high = domain
+    if abs(kappa) < _NEARLY_KL:
+        return _NearlyLogarithmicCurve(kappa, scale=scale, shift=shift)
+    kind = _ReciprocalCurve if kappa == -1 else PowerCurve
+    return kind(kappa, scale=scale, shift=shift)
 
-    def log_ratio(y: Array) -> Array:
-        xp = array_namespace(y)
-        inside = (y > low) & (y < high)
-        anywhere = xp.zeros_like(y) + slope(xp.ones_like(y))  # a slope that is surely inside
-        u = inverse_slope(xp.where(inside, y, anywhere))
-        alive = u > 0
-        log_u = xp.where(alive, xp.log(xp.where(alive, u, 1.0)), -xp.inf)
-        return xp.where(inside | xp.isnan(y), log_u + 0 * y, xp.where(y <= low, -xp.inf, xp.inf))
 
-    def gain(y: Array) -> Array:
-        xp = array_namespace(y)
-        log_u = log_ratio(y)
-        alive = xp.isfinite(log_u)
-        u = xp.exp(xp.where(alive, log_u, 0.0))
-        rise = u * curvature(u) if curvature else _log_derivative(slope, u)
-        usable = alive & (rise > 0)
-        return xp.where(usable, 1 / xp.where(usable, rise, 1.0), 0.0)
+def _times_power(q: Array, y: Array, power: float, *, out: Array) -> None:
+    """Write ``q * y**power`` to `out`, which may be `q`; common powers without a logarithm."""
+    if power == 1:
+        np.multiply(q, y, out=out)
+    elif power == -2:
+        np.divide(np.divide(q, y, out=out), y, out=out)
+    elif power == 0.5:
+        np.multiply(q, np.sqrt(y), out=out)
+    elif power == -0.5:
+        np.divide(q, np.sqrt(y), out=out)
+    else:
+        np.multiply(q, np.exp(power * np.log(y)), out=out)
 
-    def argument(log_u: Array) -> Array:
-        return slope(array_namespace(log_u).exp(log_u))
 
-    return Curve(above=False, edge=0.0, log_ratio=log_ratio, gain=gain, argument=argument)
+def _power(x: Array, power: float) -> Array:
+    """Return ``x**power``; common powers without a logarithm."""
+    if power == 1:
+        return x
+    if power == 2:
+        return x * x
+    if power == 0.5:
+        return np.sqrt(x)
+    return 1.0 / x if power == -1 else x**power
 
 
 def _log_derivative(slope: _Function, u: Array) -> Array:
     """Return ``u f''(u)`` by a central difference, good to about ten digits."""
     step = 6e-6  # about the cube root of the precision, where both errors are small
     return (slope(u * math.exp(step)) - slope(u * math.exp(-step))) / (2 * step)
-
-
-def _log_or_dead(y: Array, log_ratio: Callable[[Any], Any]) -> Array:
-    """Return the log-ratio where the distance is positive, and -inf beyond the edge."""
-    xp = array_namespace(y)
-    beyond = y <= 0
-    return xp.where(beyond, -xp.inf, log_ratio(xp.where(beyond, 1.0, y)))

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from polymode.core import checks
 from polymode.core.arrays import Array, array_namespace, as_array, widen
-from polymode.core.curves import Curve, jensen_shannon_curve, numeric_curve, power_curve
+from polymode.core.curves import Curve, JensenShannonCurve, NumericCurve, power_curve
 from polymode.errors import ArgumentError
 
 __all__ = [
@@ -73,9 +73,10 @@ class Divergence:
 
     Notes
     -----
-    The functions see arrays of the caller's library, so ``lambda u: u * u`` serves all of them, and
-    ``np.log`` NumPy only. Adding ``c (u - 1)`` to a generator changes neither the divergence nor
-    the optimum, and moves its multiplier by ``c beta``.
+    Optima are found in NumPy, with NumPy arrays. `f_divergence` and `swap_beta` call the functions
+    with arrays of the caller's library, so ``lambda u: u * u`` serves all of them, and ``np.log``
+    NumPy only. Adding ``c (u - 1)`` to a generator changes neither the divergence nor the optimum,
+    and moves its multiplier by ``c beta``.
 
     References
     ----------
@@ -115,7 +116,7 @@ class Divergence:
         """Check what can be checked, and take the curve from the slope where none was given."""
         checks.require(self._problems())
         if self.curve is None:
-            own = numeric_curve(
+            own = NumericCurve(
                 self.slope, self.inverse_slope, domain=self.domain, curvature=self.curvature
             )
             object.__setattr__(self, "curve", own)
@@ -422,7 +423,7 @@ JENSEN_SHANNON = Divergence(
     at_zero=math.log(2),
     curvature=lambda u: 1 / (u * (1 + u)),
     terms=_jensen_shannon_terms,
-    curve=jensen_shannon_curve(),
+    curve=JensenShannonCurve(),
 )
 
 TOTAL_VARIATION = Divergence(

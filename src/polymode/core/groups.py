@@ -32,8 +32,9 @@ class Groups:
 
     Notes
     -----
-    All methods cost O(n) per row. A single group is reduced without scatter. Sums, maxima,
-    `logsumexp` and `expand` are differentiable in torch and JAX.
+    All methods cost O(n) per row, but for `rank` and `percentile`, which sort. A single group is
+    reduced without scatter. Sums, maxima, `logsumexp` and `expand` are differentiable in torch and
+    JAX.
 
     Examples
     --------
@@ -67,14 +68,17 @@ class Groups:
 
         Notes
         -----
-        Counting the distinct keys costs O(n log n), and waits for the device if they lie on one.
+        Numbering the distinct keys costs O(n) for strings, and for integers outside of torch whose
+        range is not much larger than `n`; else O(n log n). It waits for the device if the keys lie
+        on one.
         """
-        xp = array_namespace(like)
         if keys is None:
+            xp = array_namespace(like)
             dtype = xp.__array_namespace_info__().default_dtypes()["indexing"]
-            return cls(xp.zeros(like.shape[-1], dtype=dtype, device=device(like)), 1)
+            zero = xp.zeros(1, dtype=dtype, device=device(like))
+            return cls(xp.broadcast_to(zero, (like.shape[-1],)), 1)  # takes no memory
         index = _numbered(as_keys(keys), like)
-        return cls(index, int(xp.max(index)) + 1)
+        return cls(index, int(array_namespace(index).max(index)) + 1)
 
     def split(self, keys: Any) -> "Groups":
         """Return the finer groups of the positions that share both the group and a key.
@@ -172,6 +176,10 @@ class Groups:
             Positions on the last axis.
         """
         xp = array_namespace(x)
+        if self.n_groups == 1:
+            return xp.argmax(x, axis=-1, keepdims=True)
+        if library(x) == "numpy":
+            return _first_position(x == self.expand(self.max(x)), self)
         n = x.shape[-1]
         # Counted from the end, the first position is the largest: one more maximum finds it.
         from_end = n - xp.arange(n, dtype=self.index.dtype, device=device(x))
@@ -220,6 +228,45 @@ class Groups:
         rank = xp.take(rank * keep, xp.argsort(order))
         return xp.reshape(rank, x.shape)
 
+    def percentile(self, x: Float[Array, "*batch n"], percent: float) -> Float[Array, "*batch g"]:
+        """Return a percentile of each group, with linear interpolation.
+
+        Parameters
+        ----------
+        x : array, shape (..., n)
+            Values; NaN entries are left out.
+        percent : float
+            Which percentile, in [0, 100].
+
+        Returns
+        -------
+        array, shape (..., g)
+            The percentiles as `numpy.nanpercentile` defines them by default; NaN in groups without
+            a value.
+
+        Notes
+        -----
+        Cost O(n log n), without waiting for the device.
+
+        Examples
+        --------
+        >>> groups = Groups.of([0, 0, 0, 1], like=np.zeros(4))
+        >>> groups.percentile(np.array([5.0, np.nan, 2.0, 7.0]), 90)
+        array([4.7, 7. ])
+        """
+        xp = array_namespace(x)
+        n = self.count(~xp.isnan(x))
+        values = _sorted_within(xp.where(xp.isnan(x), xp.inf, x), self)  # NaN last
+        size = self.count(xp.ones_like(self.index, dtype=xp.bool))
+        start = xp.cumulative_sum(size) - size
+        last = xp.where(n > 0, n - 1, 0)
+        height = xp.astype(last, x.dtype) * (percent / 100)
+        below = xp.astype(xp.floor(height), n.dtype)
+        above = xp.where(below < last, below + 1, below)
+        low, high = (xp.take_along_axis(values, start + i, axis=-1) for i in (below, above))
+        found = _between(low, high, height - xp.astype(below, x.dtype))
+        return xp.where(n > 0, found, xp.nan)
+
     def expand(self, per_group: Array) -> Array:
         """Return, at each position, the value of its group.
 
@@ -246,11 +293,58 @@ def _numbered(keys: Array, like: Array) -> Integer[Array, " n"]:
         return array_namespace(keys).unique_inverse(keys).inverse_indices  # torch sorts
     keys = np.asarray(keys)
     if keys.dtype.kind in "iu":
-        numbers = np.unique(keys, return_inverse=True)[1]
+        numbers = _numbered_integers(keys)
     else:  # strings may be whole texts: a dictionary neither sorts nor copies them
         seen: dict[str, int] = {}
         numbers = np.asarray([seen.setdefault(key, len(seen)) for key in keys.tolist()])
     return array_namespace(like).asarray(numbers, device=device(like))
+
+
+def _numbered_integers(keys: Any) -> Integer[Any, " n"]:
+    """Number NumPy integers: by a table of all that lie in their range, else by sorting them."""
+    span = int(keys.max()) - int(keys.min()) + 1  # Python's integers: it may not fit the dtype
+    if span > 4 * keys.size:
+        return np.unique(keys, return_inverse=True)[1]
+    wide = keys.astype(np.intp)  # a difference of small integers could overflow
+    offset = wide - wide[np.argmin(keys)]
+    seen = np.zeros(span, dtype=bool)
+    seen[offset] = True
+    return offset if seen.all() else (np.cumsum(seen) - 1)[offset]
+
+
+def _cells(groups: Groups, n_rows: int) -> Integer[Any, " m"]:
+    """Number the groups of NumPy samples through all rows: `at` is fast on one axis only."""
+    if n_rows == 1:
+        return groups.index
+    return (groups.n_groups * np.arange(n_rows)[:, None] + groups.index).reshape(-1)
+
+
+def _first_position(hits: Bool[Any, "*batch n"], groups: Groups) -> Integer[Any, "*batch g"]:
+    """Return where in each group the first True stands, in NumPy: as quick as there are few."""
+    n = hits.shape[-1]
+    where = np.flatnonzero(hits)
+    out = np.full((*hits.shape[:-1], groups.n_groups), n)
+    np.minimum.at(out.reshape(-1), _cells(groups, hits.size // n)[where], where % n)
+    return out
+
+
+def _sorted_within(x: Array, groups: Groups) -> Array:
+    """Return the values in ascending order of the group, and within each of the value."""
+    xp = array_namespace(x)
+    if groups.n_groups == 1:
+        return xp.sort(x, axis=-1)
+    order = xp.argsort(x, axis=-1)
+    by_group = xp.argsort(groups.index[order], axis=-1, stable=True)
+    return xp.take_along_axis(x, xp.take_along_axis(order, by_group, axis=-1), axis=-1)
+
+
+def _between(low: Array, high: Array, frac: Array) -> Array:
+    """Interpolate from the nearer end, as NumPy does: so neither end is ever passed."""
+    with np.errstate(invalid="ignore"):  # between infinities there is NaN, without a warning
+        step = high - low
+        from_low, from_high = low + step * frac, high - step * (1.0 - frac)
+    xp = array_namespace(low)
+    return xp.where((low == high) | (frac == 0.0), low, xp.where(frac < 0.5, from_low, from_high))
 
 
 def _summed_before(groups: Groups, weights: Array) -> Array:
@@ -281,8 +375,7 @@ def _scatter(x: Array, groups: Groups, how: Literal["sum", "max"]) -> Array:
     if library(x) == "jax":
         cells = out.at[..., groups.index]
         return cells.add(x) if how == "sum" else cells.max(x)
-    out = out.reshape(-1)  # `at` is fast on one axis only, so cells are numbered through all rows
-    cells = groups.n_groups * np.arange(x.size // x.shape[-1])[:, None] + groups.index
+    cells = _cells(groups, x.size // x.shape[-1])
     with np.errstate(invalid="ignore"):  # a maximum with NaN is NaN, without a warning
-        (np.add if how == "sum" else np.maximum).at(out, cells.reshape(-1), x.reshape(-1))
-    return out.reshape(shape)
+        (np.add if how == "sum" else np.maximum).at(out.reshape(-1), cells, x.reshape(-1))
+    return out

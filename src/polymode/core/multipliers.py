@@ -5,212 +5,335 @@ method is applied not to the mass but to its slope ``f'(mass)``: that is a mean 
 linear in ``L`` when the regulariser is strong or one outcome has it all, and concave for the alpha
 family up to 1, where the steps go straight to the root from a lower bound. A bracket catches the
 rest.
+
+All of it is done in NumPy, tile by tile, in the notation of `curves`: ``d`` gaps to the best
+reward, ``x`` the unknown, ``y`` distances, ``w`` samples of ``m`` groups.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from polymode.core.arrays import Array, array_namespace
-from polymode.core.curves import Curve
+from polymode.core.arrays import Array, logsumexp
+from polymode.core.curves import Curve, PowerCurve
 from polymode.core.groups import Groups
+from polymode.core.tiles import parts, tiles
 
 __all__ = ["Optimum", "solve"]
 
 _MAX_STEPS = 300  # bisection alone needs about 60; no case is known that takes 40
-_HUGE = (
-    80.0  # e**80 and its products are finite even in float32; only derivatives are cut off there
-)
-_FAR = 1e30  # distance at which outcomes without mass are kept: large, and finite in float32
-_SLACK = 1e-6  # of brackets, in nats or slopes: bounds are rounded too
+_FREE_STEPS = 10  # without a bracket: two groups in three need 3, one in a thousand 6
+_CLOSE = 1e-8  # distance of the mass from 1 at which one more step leads to the last digits
+_SLACK = 1e-6  # of brackets: bounds are rounded too
+_FAR = 100.0  # |x| beyond which the distances want a base nearby
+_FLOOR = -700.0  # log q counts as this below it: e**-700 and its products are normal numbers
+_TINY = 1e-135  # unknowns below this add nothing to any gap but one of 0
+_LARGEST_GAIN = 1e34  # finite in float32, and with it every product that a derivative takes
 
 
 class Optimum(NamedTuple):
-    """The optimum of each group; all arrays are in wide floats, and none carries a gradient.
+    """The optimum of each group.
 
     Parameters
     ----------
-    log_ratios : array, shape (..., n)
-        ``log(t / q)``; of no meaning where an outcome has no mass.
-    gains : array, shape (..., n)
-        How fast they rise with the slope ``(r - L) / beta``.
-    multipliers : array, shape (..., g)
-        ``L`` in reward units.
-    n_steps : int
-        How many steps were taken.
+    log_t : array, shape (rows, n)
+        Log-probabilities of the optimum, normalised over each group; ``-inf`` where an outcome has
+        no mass, NaN in groups with a NaN or without any mass.
+    levels : array, shape (rows, g), or None
+        Multipliers ``L``, in reward units; None if not asked for.
+    gains : array, shape (rows, n), or None
+        How fast ``log(t / q)`` rises with the slope ``(r - L) / beta``; None if not asked for.
     """
 
-    log_ratios: Array
-    gains: Array
-    multipliers: Array
-    n_steps: int
+    log_t: Array
+    levels: Array | None
+    gains: Array | None
 
 
 def solve(
-    curve: Curve, rewards: Array, log_q: Array, *, live: Array, beta: float, groups: Groups
+    curve: Curve,
+    rewards: Array,
+    log_q: Array,
+    *,
+    beta: Array,
+    groups: Groups,
+    with_levels: bool = False,
+    with_gains: bool = False,
 ) -> Optimum:
     r"""Return the optimum of each group.
 
-    .. math:: \textstyle\sum_i q_i \, (f')^{-1}((r_i - L) / \beta) = 1
+    .. math:: \textstyle\sum_i q_i \, (f')^{-1}((r_i - L) / \beta) = \sum_i q_i
 
     Parameters
     ----------
     curve : Curve
         The inverse of the slope.
-    rewards : array, shape (..., n)
-        Rewards, finite wherever `live`; NaN makes its group NaN.
-    log_q : array, shape (..., n)
-        ``log q``, normalised over each group, finite wherever `live`.
-    live : array of bool, shape (..., n)
-        Which outcomes take part.
-    beta : float
-        Strength, in reward units.
+    rewards, log_q : array of float64, shape (rows, n)
+        Rewards and logarithms of the reference.
+    beta : array, shape (rows,)
+        Strengths, in reward units.
     groups : Groups
         The groups.
+    with_levels, with_gains : bool
+        Whether to compute these.
 
     Returns
     -------
     Optimum
-        NaN in groups with a NaN, or without a live outcome.
+        NumPy arrays.
     """
-    xp = array_namespace(rewards)
-    rewards = xp.where(live | xp.isnan(rewards), rewards, 0.0)
-    base = groups.max(xp.where(live, rewards, -xp.inf))
-    base = xp.where(base > -xp.inf, base, xp.nan)
-    log_q = xp.where(live, log_q, -xp.inf)
-    problem = _Problem(curve, rewards, log_q, live, beta, groups)
+    log_t = np.empty_like(rewards)
+    gains = np.empty_like(rewards) if with_gains else None
+    levels = np.empty((len(rewards), groups.n_groups)) if with_levels else None
     with np.errstate(all="ignore"):  # steps may leave the bracket through inf and NaN
-        if curve.above:
-            return _from_above(problem, base)
-        first = _from_below(problem, base, None)
-        # Where rewards are 1e12 times beta, the multiplier itself lacks digits. Measured from its
-        # rounded value, differences of nearby rewards are exact, and the rest gets digits anew.
-        base = first.multipliers + beta * curve.edge
-        second = _from_below(problem, base, xp.zeros_like(base))
-        return second._replace(n_steps=first.n_steps + second.n_steps)
+        for tile in tiles(groups, len(rewards)):
+            r, log_w = tile.take(rewards), tile.mask(tile.take(log_q))
+            problem = _Problem.of(curve, r, log_w, tile.spread(beta))
+            x, sums_to_1 = _root(problem)
+            rebased, x = _rebased(problem, x)
+            sums_to_1, problem = sums_to_1 and rebased is problem, rebased
+            found = tile.room(log_t)
+            gain = None if gains is None else tile.room(gains)
+            _write_policy(problem, x, found, gain, sums_to_1=sums_to_1)
+            tile.put(log_t, found)
+            if levels is not None:
+                tile.put_groups(levels, problem.levels(x))
+            if gains is not None:
+                tile.put(gains, gain)
+    return Optimum(log_t, levels, gains)
 
 
 class _Problem(NamedTuple):
-    """What stays the same during a solution."""
+    """The problems of a tile, one in each column."""
 
     curve: Curve
-    rewards: Array
-    log_q: Array
-    live: Array
-    beta: float
-    groups: Groups
+    r: Array  # (w, m)
+    log_q: Array  # (w, m), as given but for the floor
+    scale: Any  # (m,) reward units of a distance of 1
+    base: Array  # (m,) the best reward, or another one nearby
+    weights: Array  # (w, m) what the curve
+    gaps: Array  # (w, m) makes of masses and gaps
+    mass: Array  # (m,) of the reference
+    best: Array  # (m,) of the outcomes without a gap
+    low: Array  # (m,) the unknown lies
+    high: Array  # (m,) between these
+    start: Array  # (m,)
+    lone: Array | None  # (m,) see `_lone`; None for nowhere
+    dead: Array | None  # (w, m) where there is no mass to give; None for nowhere
 
-    def distances(self, base: Array) -> Array:
-        """Return how far each reward lies below the base of its group, in units of beta."""
-        gaps = self.groups.expand(base) - self.rewards
-        xp = array_namespace(gaps)
-        return xp.where(self.live | xp.isnan(gaps), gaps / self.beta, _FAR)
+    @classmethod
+    def of(cls, curve: Curve, r: Array, log_q: Array, beta: Array) -> "_Problem":
+        """Return the problems, with the best reward for a base."""
+        scale = beta * curve.unit
+        base, lowest = r.max(0), log_q.min(0)
+        q, d = np.empty(r.shape), np.empty(r.shape)
+        for part in parts(r.shape):
+            np.exp(log_q[part], out=q[part])
+            np.subtract(base, r[part], out=d[part])
+            np.divide(d[part], scale, out=d[part])
+        mass, widest, dead = np.add.reduce(q, 0), d.max(0), None
+        regular = (lowest > _FLOOR + np.log(mass)) & np.isfinite(mass + base + widest)
+        if not regular.all():
+            log_q, base, dead = _masked(r, log_q)
+            q = np.where(dead, 0.0, np.exp(log_q))
+            d = np.where(dead, 0.0, (base - r) / scale)
+            mass, widest = np.where(np.isnan(base), np.nan, 1.0), d.max(0)
+            d = np.where(dead, widest, d)
+        best = 0.0
+        for part in parts(r.shape):
+            best = best + np.add.reduce(q[part], 0, where=d[part] == 0.0)
+        weights, gaps = curve.prepare(q, d)
+        low, high, start = _bracket(curve, weights, gaps, mass, best, widest)
+        lone = _lone(curve, weights, gaps, mass, low)
+        if lone is not None:  # all other roots are larger than that
+            low, start = np.fmax(low, _TINY), np.fmax(start, _TINY)
+        given = (curve, r, log_q, scale, base)
+        return cls(*given, weights, gaps, mass, best, low, high, start, lone, dead)
 
-    def argument_at(self, log_u: float) -> Array:
-        """Return the argument of the curve at one ratio, as an array without axes."""
-        xp = array_namespace(self.rewards)
-        return self.curve.argument(xp.zeros_like(self.rewards[..., :1]) + log_u)
+    def total_and_pull(self, x: Array) -> tuple[Array, Array]:
+        """Return the sums of the curve."""
+        total, pull = 0.0, 0.0
+        for part in parts(self.gaps.shape):
+            gaps = self.gaps[part]
+            work = np.empty(gaps.shape), np.empty(gaps.shape)
+            more = self.curve.sums(self.weights[part], gaps, x, work)
+            total, pull = total + more[0], pull + more[1]
+        return total, pull
 
+    def advance(self, x: Array) -> tuple[Array, Array]:
+        """Return the mass of the policy at the unknowns, and better unknowns."""
+        return self.curve.advance(x, *self.total_and_pull(x), self.mass, self.best)
 
-def _from_above(problem: _Problem, base: Array) -> Optimum:
-    """Solve for ``x = log λ``, where ``y_i = λ + d_i``; d is 0 for the best reward, the base."""
-    curve, _, log_q, live, beta, groups = problem
-    xp = array_namespace(log_q)
-    d = problem.distances(base)
-    top = d == 0
-    one = problem.argument_at(0.0)
+    def levels(self, x: Array) -> Array:
+        """Return the multipliers."""
+        curve = self.curve
+        y = curve.offset(x) if curve.above else -curve.offset(x)
+        return self.base + self.scale * (y - curve.edge / curve.unit)
 
-    def log_y(x: Array) -> Array:
-        return xp.where(top, groups.expand(x), xp.log(d + groups.expand(xp.exp(x))))
-
-    def share(x: Array, y: Array) -> Array:  # λ / y, also where both underflow
-        return xp.exp(groups.expand(x) - y)
-
-    q = xp.exp(log_q)
-
-    def sums(x: Array) -> tuple[Array, Array]:
-        if curve.fast is not None:
-            level = xp.exp(x)
-            u, rate = curve.fast(d + groups.expand(level))
-            t = q * u
-            return groups.sum(t), level * groups.sum(t * rate)
-        y = log_y(x)
-        t = xp.exp(log_q + curve.log_ratio(y))
-        return groups.sum(t), groups.sum(t * curve.gain(y) * share(x, y))
-
-    def step(x: Array) -> tuple[Array, Array]:
-        mass, rise = sums(x)
-        log_mass = xp.log(mass)
-        y_of_mass = curve.argument(log_mass)
-        change = xp.expm1(one - y_of_mass) * curve.gain(y_of_mass) * mass / rise
-        return log_mass, x + xp.log1p(change)
-
-    # No outcome has more than all mass: λ >= y(1 / q_i) - d_i. All ratios are <= 1 at y(1).
-    bounds = curve.argument(xp.where(live, -log_q, 0.0))
-    low = groups.max(xp.where(top & live, bounds, -xp.inf))
-    bounds = xp.where(top, bounds, xp.log(xp.clip(xp.exp(bounds) - d, 0.0, None)))
-    start = groups.max(xp.where(live, bounds, -xp.inf + 0 * d))
-    high = xp.zeros_like(start) + one
-    start = xp.where(start > high, high, start)
-    x, n_steps = _root(step, low - _SLACK, high + _SLACK, start)
-    y = log_y(x)
-    multipliers = base + beta * (xp.exp(x) - curve.edge)
-    gains = curve.gain(y) / xp.exp(xp.where(y < -_HUGE, -_HUGE, y))
-    return Optimum(curve.log_ratio(y), gains, multipliers, n_steps)
-
-
-def _from_below(problem: _Problem, base: Array, start: Array | None) -> Optimum:
-    """Solve for x, where ``y_i = -(x + d_i)``, from a base that lies anywhere."""
-    curve, _, log_q, live, beta, groups = problem
-    xp = array_namespace(log_q)
-    d = problem.distances(base)
-    one = problem.argument_at(0.0)
-
-    def step(x: Array) -> tuple[Array, Array]:
-        y = -(groups.expand(x) + d)
-        t = xp.exp(log_q + curve.log_ratio(y))
-        mass = groups.sum(t)
-        y_of_mass = curve.argument(xp.log(mass))
-        rise = groups.sum(xp.where(t > 0, t * curve.gain(y), 0.0))
-        change = (y_of_mass - one) * curve.gain(y_of_mass) * mass / rise
-        return xp.log(mass), x + change
-
-    low = -one - groups.max(xp.where(live, d, -xp.inf))  # all ratios >= 1
-    high = -one + groups.max(xp.where(live, -d, -xp.inf))  # all ratios <= 1
-    slack = _SLACK * (1 + xp.abs(low))
-    if start is None:  # no outcome has more than all mass
-        bounds = -curve.argument(xp.where(live, -log_q, 0.0)) - d
-        start = groups.max(xp.where(live, bounds, -xp.inf + 0 * d))
-        start = xp.where(start < low, low, xp.where(start > high, high, start))
-    x, n_steps = _root(step, low - slack, high + slack, start + 0 * low)
-    y = -(groups.expand(x) + d)
-    multipliers = base + beta * (x - curve.edge)
-    return Optimum(curve.log_ratio(y), curve.gain(y), multipliers, n_steps)
+    def only(self, columns: Array) -> "_Problem":
+        """Return some of the problems, as far as their roots need."""
+        names = ("weights", "gaps", "mass", "best", "low", "high", "start")
+        return self._replace(**{name: getattr(self, name).take(columns, axis=-1) for name in names})
 
 
-def _root(
-    step: Callable[[Array], tuple[Array, Array]], low: Array, high: Array, x: Array
-) -> tuple[Array, int]:
-    """Return where the log-mass is 0, by Newton's method within a bracket, and how many steps.
+def _masked(r: Array, log_q: Array) -> tuple[Array, Array, Array]:
+    """Return normalised log q above the floor, the best reward of a live outcome, and the dead."""
+    log_q = log_q - logsumexp(log_q, axis=0)
+    dead = (log_q == -np.inf) | (r == -np.inf)
+    base = np.where(dead, -np.inf, r).max(0)
+    unknown = np.isnan(r).any(0) | np.isnan(log_q).any(0) | np.isinf(base)
+    base = np.where(unknown, np.nan, base)
+    return np.where(log_q > -np.inf, np.maximum(log_q, _FLOOR), log_q), base, dead
 
-    A root is settled by the step from where the mass is 1 but for a last few digits.
+
+def _bracket(
+    curve: Curve, weights: Array, gaps: Array, mass: Array, best: Array, widest: Array
+) -> tuple[Array, Array, Array]:
+    """Return a bracket of the unknown, and where to start in it.
+
+    No outcome has more than all mass: that bounds it by the best outcomes. One ratio is >= 1, and
+    no mass is missing where all are large enough for that. A convex ratio at the mean gap is a
+    bound, too (Jensen).
     """
-    xp = array_namespace(x)
-    close = float(xp.finfo(x.dtype).eps) ** 0.75
-    last = xp.full_like(x, xp.inf)
-    settled = xp.isnan(x)
-    n_steps = 0
-    while n_steps < _MAX_STEPS and not bool(xp.all(settled)):
-        n_steps += 1
-        log_mass, proposal = step(x)
-        error = xp.abs(log_mass)
-        low, high = xp.where(log_mass > 0, x, low), xp.where(log_mass < 0, x, high)
-        done = xp.isnan(error) | ((error < close) & xp.isfinite(proposal))
+    total, mean = mass, 0.0
+    for part in parts(gaps.shape):
+        mean = mean + np.einsum("ij,ij->j", weights[part], gaps[part])
+    if not curve.keeps_gaps:
+        total = np.add.reduce(weights, 0)
+    mean = mean / total
+    alone, one = curve.unknown(np.log(mass / best)), curve.unknown(np.zeros(1))
+    if curve.above:
+        start = np.minimum(np.maximum(one * total / mass - mean, alone), one)
+        return alone * (1 - _SLACK), one * (1 + _SLACK) + 0.0 * mass, start
+    high = _all_that_is_left(curve, weights, mass) + widest
+    start = np.minimum(np.maximum(np.fmin(one + mean, alone), one), high)
+    slack = _SLACK * (1 + np.abs(one))
+    return one - slack + 0.0 * mass, high + _SLACK * (1 + np.abs(high)), start
+
+
+def _all_that_is_left(curve: Curve, weights: Array, mass: Array) -> Array:
+    """Return the distance of a ratio that gives the live outcomes all mass, the dead ones' too."""
+    return curve.unknown(np.log(mass / np.add.reduce(weights, 0)))
+
+
+def _lone(curve: Curve, weights: Array, gaps: Array, mass: Array, alone: Array) -> Array | None:
+    """Return ``log u`` of the best outcome where its distance would underflow, NaN elsewhere.
+
+    There it takes what the others leave, and they do not notice: their gaps are far larger.
+    """
+    if not (isinstance(curve, PowerCurve) and curve.kappa < -1 and (alone < _TINY).any()):
+        return None
+    others = gaps > 0.0
+    u = np.exp(curve.log_ratio(np.where(others, gaps, 1.0)))
+    left = mass - np.where(others, weights * u, 0.0).sum(0)
+    log_u = np.log(left / np.where(others, 0.0, weights).sum(0))
+    return np.where(curve.kappa * log_u < np.log(_TINY), log_u, np.nan)
+
+
+def _root(problem: _Problem) -> tuple[Array, bool]:
+    """Return the unknown of each problem, and whether the mass is 1 at all of them."""
+    found = problem.start
+    left = np.arange(found.size)
+    exact = problem.lone is None
+    if problem.lone is not None:
+        left = np.flatnonzero(np.isnan(problem.lone))
+        found = np.zeros_like(found)
+        problem = problem.only(left)
+    x = problem.start
+    for _ in range(_FREE_STEPS):
+        if not left.size:
+            return found, exact
+        sum_t, better = problem.advance(x)
+        unsettled = ~(np.abs(sum_t - 1.0) < _CLOSE) | np.isnan(better)
+        x = np.fmin(np.fmax(better, problem.low), problem.high)  # NaN becomes the low end
+        n_unsettled = np.count_nonzero(unsettled)
+        if n_unsettled < 0.75 * left.size:  # they go on among themselves
+            if left.size == found.size:
+                found = x
+            else:
+                found[left] = x
+            rest = np.flatnonzero(unsettled)
+            left, x = left[rest], x[rest]
+            problem = problem.only(rest) if rest.size else problem
+    if left.size:
+        found[left] = _bracketed(problem, x)
+        exact = False
+    return found, exact
+
+
+def _bracketed(problem: _Problem, x: Array) -> Array:
+    """Return the unknowns by Newton's method within a bracket.
+
+    A problem is settled by the step from where the mass is 1 but for a last few digits.
+    """
+    above = problem.curve.above
+    low, high = problem.low, problem.high
+    last = np.inf
+    settled = np.isnan(x)
+    for n_steps in range(1, _MAX_STEPS + 1):
+        sum_t, proposal = problem.advance(x)
+        error = np.abs(sum_t - 1.0)
+        too_low, too_high = (sum_t > 1, sum_t < 1) if above else (sum_t < 1, sum_t > 1)
+        low, high = np.where(too_low, x, low), np.where(too_high, x, high)
+        done = np.isnan(error) | ((error < _CLOSE) & np.isfinite(proposal))
         slow = (error > last / 2) & (n_steps % 3 == 0)  # never at the mercy of small steps
         newton = done | ((proposal > low) & (proposal < high) & ~slow)
-        moved = xp.where(newton, proposal, low + (high - low) / 2)
-        moved = xp.where(settled | (log_mass == 0), x, moved)
+        middle = np.sqrt(low) * np.sqrt(high) if above else low + (high - low) / 2
+        moved = np.where(newton, proposal, middle)
+        moved = np.where(settled | (sum_t == 1), x, moved)
         settled = settled | done | (moved == x)
         x, last = moved, error
-    return x, n_steps
+        if settled.all():
+            break
+    return x
+
+
+def _rebased(problem: _Problem, x: Array) -> tuple[_Problem, Array]:
+    """Return the problems and unknowns measured from a nearby base, where the first is far away.
+
+    Where rewards are 1e12 times beta, `x` lacks digits. Measured from the reward at which the
+    distance is 0, rounded, differences of nearby rewards are exact, and the rest is found anew.
+    """
+    curve = problem.curve
+    if curve.above or not (np.abs(x) > _FAR).any():
+        return problem, x
+    base = problem.base - problem.scale * x
+    d = (base - problem.r) / problem.scale
+    if problem.dead is not None:
+        d = np.where(problem.dead, np.where(problem.dead, -np.inf, d).max(0), d)
+    low = curve.unknown(np.zeros_like(x)) + d.min(0)
+    high = _all_that_is_left(curve, problem.weights, problem.mass) + d.max(0)
+    bracket = {
+        "low": low - _SLACK * (1 + np.abs(low)),
+        "high": high + _SLACK * (1 + np.abs(high)),
+    }
+    problem = problem._replace(base=base, gaps=d, **bracket)
+    return problem, _bracketed(problem, np.zeros_like(x))
+
+
+def _write_policy(
+    problem: _Problem, x: Array, log_t: Array, gains: Array | None, *, sums_to_1: bool
+) -> None:
+    """Write ``log t`` of the outcomes of a tile, and the gains."""
+    curve = problem.curve
+    log_total = np.log(problem.mass)
+    if not sums_to_1 and problem.lone is None:
+        log_total = log_total + np.log(problem.advance(x)[0])
+    for part in parts(log_t.shape):
+        d = gaps = problem.gaps[part]
+        if not curve.keeps_gaps:
+            d = (problem.base - problem.r[part]) / problem.scale
+        out = log_t[part]
+        curve.log_ratios(d, gaps, x, out)
+        if problem.lone is not None:
+            np.copyto(out, problem.lone, where=(d == 0.0) & ~np.isnan(problem.lone))
+        np.add(out, problem.log_q[part], out=out)
+        np.subtract(out, log_total, out=out)
+        if gains is not None:
+            y = curve.offset(x) + d if curve.above else curve.offset(x) - d
+            gains[part] = np.minimum(curve.gain(y) / curve.unit, _LARGEST_GAIN)
+    if problem.dead is not None:
+        log_t[problem.dead] = -np.inf
+        log_t[:, np.isnan(problem.base)] = np.nan
+    if problem.lone is not None:
+        np.subtract(log_t, logsumexp(log_t, axis=0), out=log_t)

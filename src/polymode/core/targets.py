@@ -1,42 +1,44 @@
 r"""Which policy a regularised objective asks for.
 
 Notation: ``p`` policy, ``q`` reference, ``t`` target (the optimum), ``r`` reward, ``beta`` strength
-of the regulariser, ``L`` multiplier of the constraint that ``t`` sums to 1. Logarithms are natural:
-KLs are in nats. Reverse KL and total variation have closed forms, in `_CLOSED_FORMS`; all other
-divergences go through one root per group, in `multipliers`.
+of the regulariser, ``eta`` weight of an entropy bonus, ``L`` multiplier of the constraint that
+``t`` sums to 1. Logarithms are natural: KLs are in nats.
+
+Every strength may be an array with one number for each row of the leading axes, which makes a sweep
+one call: ``beta`` of shape (b,) with rewards of shape (n,) gives results of shape (b, n).
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from numbers import Real
+from typing import Any, NamedTuple
 
-from jaxtyping import Float, Real
+from jaxtyping import Float
+from jaxtyping import Real as RealArray
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, detached, has_gradient, widen
-from polymode.core.curves import Curve
+from polymode.core.arrays import Array, array_namespace, as_array, detached, device, widen
 from polymode.core.divergences import (
     REVERSE_KL,
-    TOTAL_VARIATION,
     Divergence,
     check_divergence,
     divergence_terms,
     get_divergence,
 )
 from polymode.core.groups import Groups
-from polymode.core.multipliers import Optimum, solve
+from polymode.core.optima import gibbs_value, levels, log_optimum, scores
 
 __all__ = ["log_ratios", "multiplier", "optimal_policy", "optimal_value"]
 
 
 def optimal_policy(
-    rewards: Real[Array, "*batch n"],
+    rewards: RealArray[Array, "*batch n"],
     ref_log_probs: Float[Array, "*batch n"],
     *,
-    beta: float,
+    beta: Any,
+    entropy: Any = 0.0,
     divergence: str | Divergence = "reverse_kl",
     groups: Any = None,
-) -> Float[Array, "*batch n"]:
+) -> Float[Array, "..."]:
     r"""Return log-probabilities of the policy that maximises ``E_p[r] - beta * D_f(p, q)``.
 
     .. math:: t_i = q_i \, (f')^{-1}((r_i - L) / \beta), \qquad \textstyle\sum_i t_i = 1
@@ -55,9 +57,13 @@ def optimal_policy(
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outcomes, in nats; ``-inf`` marks outcomes that the reference never
         gives. Need not be normalised: a constant added to a group changes nothing.
-    beta : float
+    beta : float, or array that broadcasts with the leading axes
         Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
-        and > 0.
+        and > 0. An array has a strength for each row: one of shape (b,) makes a sweep of rewards
+        of shape (n,). Rows of torch and JAX arrays whose strength is not > 0 mean nothing.
+    entropy : float, or array as `beta`
+        Weight eta of an entropy bonus ``eta H(p)`` beside the regulariser, in reward units per nat,
+        >= 0; under reverse KL only.
     divergence : str or Divergence
         Which divergence regularises: an object, or one of `divergence_names`.
     groups : array or sequence of int, shape (n,), or None
@@ -73,10 +79,11 @@ def optimal_policy(
     Raises
     ------
     ShapeError
-        If the arrays differ in shape, or there is no sample.
+        If the arrays differ in shape, a strength does not broadcast, or there is no sample.
     ArgumentError
-        If `beta` is not a finite number > 0, the divergence is not known, the arrays are not real
-        or not of one library, or the labels are not integers. Lists everything that is wrong.
+        If `beta` is not finite and > 0, `entropy` not finite and >= 0, or used without reverse KL,
+        the divergence is not known, the arrays are not real or not of one library, or the labels
+        are not integers. Lists everything that is wrong.
 
     See Also
     --------
@@ -124,23 +131,16 @@ def optimal_policy(
     >>> np.exp(optimal_policy([0, 1, 1], log_q, beta=0.01, divergence="forward_kl")).round(3)
     array([0.007, 0.931, 0.062])
     """
-    rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    checks.require(
-        checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.positive(beta=beta),
-        check_divergence(divergence),
-        checks.integer_labels(rewards, groups=groups),
-    )
-    (r, log_q), narrow = widen(rewards, ref_log_probs)
-    log_t, _ = _optimum(r, log_q, beta, get_divergence(divergence), Groups.of(groups, like=r))
-    return narrow(log_t)
+    given = _read(rewards, ref_log_probs, beta, entropy, divergence, groups)
+    return given.narrow(log_optimum(*given.problem))
 
 
 def optimal_value(
-    rewards: Real[Array, "*batch n"],
+    rewards: RealArray[Array, "*batch n"],
     ref_log_probs: Float[Array, "*batch n"],
     *,
-    beta: float,
+    beta: Any,
+    entropy: Any = 0.0,
     divergence: str | Divergence = "reverse_kl",
     groups: Any = None,
 ) -> Float[Array, "..."]:
@@ -159,9 +159,11 @@ def optimal_value(
         of its group NaN; ``+inf`` is not allowed.
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outcomes, in nats, normalised over each group; ``-inf`` is legal.
-    beta : float
+    beta : float, or array that broadcasts with the leading axes
         Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
-        and > 0.
+        and > 0; see `optimal_policy`.
+    entropy : float, or array as `beta`
+        Weight of an entropy bonus, in reward units per nat, >= 0; under reverse KL only.
     divergence : str or Divergence
         Which divergence regularises: an object, or one of `divergence_names`.
     groups : array or sequence of int, shape (n,), or None
@@ -176,10 +178,11 @@ def optimal_value(
     Raises
     ------
     ShapeError
-        If the arrays differ in shape, or there is no sample.
+        If the arrays differ in shape, a strength does not broadcast, or there is no sample.
     ArgumentError
-        If `beta` is not a finite number > 0, the divergence is not known, the arrays are not real
-        or not of one library, or the labels are not integers. Lists everything that is wrong.
+        If `beta` is not finite and > 0, `entropy` not finite and >= 0, or used without reverse KL,
+        the divergence is not known, the arrays are not real or not of one library, or the labels
+        are not integers. Lists everything that is wrong.
 
     See Also
     --------
@@ -204,28 +207,20 @@ def optimal_value(
     >>> float(value.round(3))  # log((1 + e) / 2)
     0.62
     """
-    rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    checks.require(
-        checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.positive(beta=beta),
-        check_divergence(divergence),
-        checks.integer_labels(rewards, groups=groups),
-    )
-    (r, log_q), narrow = widen(rewards, ref_log_probs)
-    group = Groups.of(groups, like=r)
-    chosen = get_divergence(divergence)
-    if chosen is REVERSE_KL:
-        values = narrow(_gibbs_value(r, log_q, beta, group))
+    given = _read(rewards, ref_log_probs, beta, entropy, divergence, groups)
+    if given.divergence is REVERSE_KL:
+        values = gibbs_value(given.r, given.log_q, given.beta, given.groups)
     else:
-        values = narrow(_value(r, log_q, beta, chosen, group))
-    return values[..., 0] if groups is None else values
+        values = _value(*given.problem)
+    return given.per_group(values)
 
 
 def multiplier(
-    rewards: Real[Array, "*batch n"],
+    rewards: RealArray[Array, "*batch n"],
     ref_log_probs: Float[Array, "*batch n"],
     *,
-    beta: float,
+    beta: Any,
+    entropy: Any = 0.0,
     divergence: str | Divergence = "reverse_kl",
     groups: Any = None,
 ) -> Float[Array, "..."]:
@@ -240,9 +235,11 @@ def multiplier(
         of its group NaN; ``+inf`` is not allowed.
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outcomes, in nats; ``-inf`` is legal, normalisation not needed.
-    beta : float
+    beta : float, or array that broadcasts with the leading axes
         Strength of the regulariser, in reward units per nat (per unit of the divergence); finite
-        and > 0.
+        and > 0; see `optimal_policy`.
+    entropy : float, or array as `beta`
+        Weight of an entropy bonus, in reward units per nat, >= 0; under reverse KL only.
     divergence : str or Divergence
         Which divergence regularises: an object, or one of `divergence_names`.
     groups : array or sequence of int, shape (n,), or None
@@ -257,10 +254,11 @@ def multiplier(
     Raises
     ------
     ShapeError
-        If the arrays differ in shape, or there is no sample.
+        If the arrays differ in shape, a strength does not broadcast, or there is no sample.
     ArgumentError
-        If `beta` is not a finite number > 0, the divergence is not known, the arrays are not real
-        or not of one library, or the labels are not integers. Lists everything that is wrong.
+        If `beta` is not finite and > 0, `entropy` not finite and >= 0, or used without reverse KL,
+        the divergence is not known, the arrays are not real or not of one library, or the labels
+        are not integers. Lists everything that is wrong.
 
     See Also
     --------
@@ -288,155 +286,111 @@ def multiplier(
     >>> float(level.round(3))  # 1 + sqrt(1/2)
     1.707
     """
-    rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    checks.require(
-        checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.positive(beta=beta),
-        check_divergence(divergence),
-        checks.integer_labels(rewards, groups=groups),
-    )
-    (r, log_q), narrow = widen(detached(rewards), detached(ref_log_probs))
-    group = Groups.of(groups, like=r)
-    _, levels = _optimum(r, log_q, beta, get_divergence(divergence), group)
-    levels = narrow(levels)
-    return levels[..., 0] if groups is None else levels
+    rewards, ref_log_probs = detached(as_array(rewards)), detached(as_array(ref_log_probs))
+    given = _read(rewards, ref_log_probs, beta, entropy, divergence, groups, normalise=True)
+    return given.per_group(levels(*given.problem))
 
 
-class _Found(NamedTuple):
-    """An optimum: ``log t`` of each outcome, and the multiplier of each group."""
-
-    log_t: Array
-    level: Array
-
-
-def _optimum(r: Array, log_q: Array, beta: float, divergence: Divergence, groups: Groups) -> _Found:
-    """Return the optimum of each group, by its closed form where there is one."""
-    closed = _CLOSED_FORMS.get(divergence)
-    if closed is not None:
-        return closed(r, log_q, beta, groups)
-    xp = array_namespace(r)
-    log_norm = groups.logsumexp(log_q)
-    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
-    log_q = log_q - groups.expand(log_norm)
-    live = (log_q != -xp.inf) & (r != -xp.inf)
-    floor = float(xp.log(xp.asarray(xp.finfo(r.dtype).smallest_normal, dtype=r.dtype))) + 8
-    log_q = xp.where(live & (log_q < floor), floor, log_q)
-    curve = cast(Curve, divergence.curve)
-    found = solve(curve, detached(r), detached(log_q), live=live, beta=beta, groups=groups)
-    log_t = xp.where(live, log_q, -xp.inf) + xp.where(live, found.log_ratios, 0.0)
-    if has_gradient(r, log_q):
-        log_t = xp.where(live, detached(log_t), -xp.inf) + _zero_with_gradient(
-            r, log_q, log_t, found, live=live, beta=beta, groups=groups
-        )
-    return _Found(log_t - groups.expand(groups.logsumexp(log_t)), found.multipliers)
-
-
-def _zero_with_gradient(
-    r: Array,
-    log_q: Array,
-    log_t: Array,
-    found: Optimum,
-    *,
-    live: Array,
-    beta: float,
-    groups: Groups,
-) -> Array:
-    r"""Return zeros that carry the derivative of ``log t``, by the implicit function theorem.
-
-    .. math::
-
-        d \log t_i = d \log q_i + g_i \, (dr_i - dL) / \beta, \qquad
-        dL = \frac{\sum_j t_j (\beta \, d \log q_j + g_j \, dr_j)}{\sum_j t_j g_j}
-
-    Here ``g = d log u / ds`` are the gains.
-    """
-    xp = array_namespace(r)
-    t = detached(xp.exp(log_t))
-    gains = xp.where(live & (t > 0), found.gains, 0.0)
-    dr = xp.where(live, r - detached(r), 0.0) / beta
-    dq = xp.where(live, log_q - detached(log_q), 0.0)
-    pull = groups.sum(t * gains)
-    level = groups.sum(t * (dq + gains * dr)) / xp.where(pull > 0, pull, 1.0)
-    return dq + gains * (dr - groups.expand(level))
-
-
-def _gibbs(r: Array, log_q: Array, beta: float, groups: Groups) -> _Found:
-    """Return the optimum under reverse KL: ``t ∝ q exp(r / beta)``."""
-    xp = array_namespace(r)
-    scores, r_max = _scores(r, log_q, beta, groups)
-    log_norm = groups.logsumexp(scores)
-    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
-    log_mass = groups.logsumexp(log_q)
-    level = r_max + beta * (log_norm - log_mass - 1)
-    return _Found(scores - groups.expand(log_norm), level)
-
-
-def _best_reply(r: Array, log_q: Array, beta: float, groups: Groups) -> _Found:
-    """Return the optimum under total variation: what lies beyond beta moves to the best reward."""
-    xp = array_namespace(r)
-    log_norm = groups.logsumexp(log_q)
-    log_norm = xp.where(log_norm == -xp.inf, xp.nan, log_norm)  # no mass: no policy
-    log_q = log_q - groups.expand(log_norm)
-    live = (log_q > -xp.inf) & (r != -xp.inf)
-    r_max = groups.max(xp.where(live | xp.isnan(r), r, -xp.inf))
-    r_max = xp.where(r_max == -xp.inf, xp.nan, r_max)
-    gap = groups.expand(r_max) - r
-    best = gap == 0
-    leaves = ~live | (gap > beta)
-    log_best = groups.logsumexp(xp.where(best, log_q, -xp.inf))
-    log_gain = groups.logsumexp(xp.where(best | leaves, log_q, -xp.inf))
-    log_best = xp.where(log_best == -xp.inf, xp.nan, log_best)
-    moved = groups.expand(log_gain - log_best)
-    log_t = xp.where(best, log_q + moved, xp.where(leaves, -xp.inf, log_q))
-    return _Found(xp.where(xp.isnan(gap), xp.nan, log_t), r_max - beta / 2)
-
-
-_ClosedForm = Callable[[Array, Array, float, Groups], _Found]
-
-_CLOSED_FORMS: Mapping[Divergence, _ClosedForm] = MappingProxyType(
-    {REVERSE_KL: _gibbs, TOTAL_VARIATION: _best_reply}
-)
-
-
-def _scores(r: Array, log_q: Array, beta: float, groups: Groups) -> tuple[Array, Array]:
-    """Return ``log q + (r - r_max) / beta``, and per group r_max, the best reward in q's reach.
-
-    Without the shift, rewards of 1e6 at a beta of 1e-6 leave four digits for log q.
-    """
-    xp = array_namespace(r)
-    reachable = xp.isfinite(log_q) & xp.isfinite(r)
-    r_max = groups.max(xp.where(reachable, r, -xp.inf))
-    r_max = xp.where(xp.isfinite(r_max), r_max, 0.0)
-    return log_q + (r - groups.expand(r_max)) / beta, r_max
-
-
-def _gibbs_value(r: Array, log_q: Array, beta: float, groups: Groups) -> Array:
-    """Return the optimal value under reverse KL."""
-    scores, r_max = _scores(r, log_q, beta, groups)
-    return r_max + beta * groups.logsumexp(scores)
-
-
-def _value(r: Array, log_q: Array, beta: float, divergence: Divergence, groups: Groups) -> Array:
+def _value(r: Array, log_q: Array, beta: Any, divergence: Divergence, groups: Groups) -> Array:
     """Return ``E_t[r] - beta D_f(t, q)``, rewards taken relative to the best one.
 
     At an optimum the derivative of t adds nothing (envelope theorem), so t is held fixed.
     """
     xp = array_namespace(r)
-    log_t, _ = _optimum(detached(r), detached(log_q), beta, divergence, groups)
+    log_t = log_optimum(detached(r), detached(log_q), beta, divergence, groups)
     empty = groups.max(log_q) == -xp.inf
     log_t = xp.where(groups.expand(empty), -xp.inf, log_t)
-    _, r_max = _scores(r, log_q, beta, groups)
+    _, r_max = scores(r, log_q, beta, groups)
     gaps = xp.where(log_t == -xp.inf, 0.0, r - groups.expand(r_max))
     cost = groups.sum(divergence_terms(divergence, log_t, log_q))
     return xp.where(empty, -xp.inf, r_max + groups.sum(xp.exp(log_t) * gaps) - beta * cost)
 
 
+class _Given(NamedTuple):
+    """The arguments of a function, in wide floats and of one batch shape."""
+
+    r: Array
+    log_q: Array
+    beta: Any  # a number, or an array of shape (..., 1)
+    divergence: Divergence
+    groups: Groups
+    grouped: bool
+    narrow: Callable[[Array], Array]
+
+    @property
+    def problem(self) -> tuple[Array, Array, Any, Divergence, Groups]:
+        """The arguments of the functions in `optima`."""
+        return self.r, self.log_q, self.beta, self.divergence, self.groups
+
+    def per_group(self, values: Array) -> Array:
+        """Return one value for each group, without that axis where no groups were given."""
+        values = self.narrow(values)
+        return values if self.grouped else values[..., 0]
+
+
+def _read(
+    rewards: Any,
+    ref_log_probs: Any,
+    beta: Any,
+    entropy: Any,
+    divergence: Any,
+    groups: Any,
+    *,
+    normalise: bool = False,
+) -> _Given:
+    """Check the arguments and prepare them."""
+    rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
+    checks.require(
+        checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
+        checks.strengths(rewards, beta=beta),
+        checks.strengths(rewards, zero=True, entropy=entropy),
+        _entropy_problems(entropy, divergence),
+        check_divergence(divergence),
+        checks.integer_labels(rewards, groups=groups),
+    )
+    (r, log_q), narrow = widen(rewards, ref_log_probs)
+    xp = array_namespace(r)
+    group = Groups.of(groups, like=r)
+    bonus = not _is_zero(entropy)
+    if normalise or bonus:
+        log_mass = group.logsumexp(log_q)
+        log_mass = xp.where(log_mass == -xp.inf, 0.0, log_mass)
+        log_q = log_q - group.expand(log_mass)
+    beta = _per_row(beta, r)
+    if bonus:
+        # beta KL(p, q) - eta H(p) = (beta + eta) sum p (log p - beta / (beta + eta) log q)
+        total = beta + _per_row(entropy, r)
+        log_q = log_q * (beta / total)
+        beta = total
+    r, log_q, _ = xp.broadcast_arrays(r, log_q, xp.asarray(beta, device=device(r)))
+    return _Given(r, log_q, beta, get_divergence(divergence), group, groups is not None, narrow)
+
+
+def _entropy_problems(entropy: Any, divergence: Any) -> Iterator[str]:
+    """Check that there is a closed form with an entropy bonus."""
+    if not _is_zero(entropy) and divergence not in ("reverse_kl", REVERSE_KL):
+        yield f"entropy must be 0 unless the divergence is 'reverse_kl', got {divergence!r}"
+
+
+def _is_zero(entropy: Any) -> bool:
+    """Return whether there is no entropy bonus."""
+    return isinstance(entropy, Real) and entropy == 0
+
+
+def _per_row(strength: Any, like: Array) -> Any:
+    """Return a strength as a number, or as an array that broadcasts with the columns."""
+    if isinstance(strength, Real):
+        return float(strength)
+    return array_namespace(like).asarray(strength, dtype=like.dtype, device=device(like))[..., None]
+
+
 def log_ratios(
-    rewards: Real[Array, "*batch n"],
+    rewards: RealArray[Array, "*batch n"],
     ref_log_probs: Float[Array, "*batch n"],
     *,
-    beta: float,
-) -> Float[Array, "*batch n n"]:
+    beta: Any,
+    entropy: Any = 0.0,
+) -> Float[Array, "..."]:
     r"""Return the log-ratio of every two outcomes under the optimum of reverse-KL regularisation.
 
     .. math:: \log (t_i / t_j) = \log (q_i / q_j) + (r_i - r_j) / \beta
@@ -448,8 +402,10 @@ def log_ratios(
         the pairs with it; ``+inf`` is not allowed.
     ref_log_probs : array, shape (..., n)
         ``log q`` of the same outcomes, in nats; ``-inf`` is legal, normalisation not needed.
-    beta : float
-        Strength of the KL, in reward units per nat; finite and > 0.
+    beta : float, or array that broadcasts with the leading axes
+        Strength of the KL, in reward units per nat; finite and > 0; see `optimal_policy`.
+    entropy : float, or array as `beta`
+        Weight of an entropy bonus, in reward units per nat, >= 0.
 
     Returns
     -------
@@ -460,10 +416,10 @@ def log_ratios(
     Raises
     ------
     ShapeError
-        If the arrays differ in shape, or there is no sample.
+        If the arrays differ in shape, a strength does not broadcast, or there is no sample.
     ArgumentError
-        If `beta` is not a finite number > 0, or the arrays are not real or not of one library.
-        Lists everything that is wrong.
+        If `beta` is not finite and > 0, `entropy` not finite and >= 0, or the arrays are not real
+        or not of one library. Lists everything that is wrong.
 
     See Also
     --------
@@ -486,20 +442,17 @@ def log_ratios(
     >>> float(log_ratios([1.0, 0.9], [0.0, 0.0], beta=1e-3)[0, 1].round(6))
     100.0
     """
-    rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
-    checks.require(
-        checks.columns(rewards=rewards, ref_log_probs=ref_log_probs), checks.positive(beta=beta)
-    )
-    (r, log_q), narrow = widen(rewards, ref_log_probs)
-    xp = array_namespace(r)
+    given = _read(rewards, ref_log_probs, beta, entropy, "reverse_kl", None)
+    r, log_q, xp = given.r, given.log_q, array_namespace(given.r)
     dead = (log_q == -xp.inf) | (r == -xp.inf)
     differences = _pairwise_difference(xp.where(dead, 0.0, log_q))
-    differences = differences + _pairwise_difference(xp.where(dead, 0.0, r)) / beta
+    strength = given.beta if isinstance(given.beta, float) else given.beta[..., None]
+    differences = differences + _pairwise_difference(xp.where(dead, 0.0, r)) / strength
     # Adding the logarithms of 0 and 1 makes 0/1 and 1/0 infinite; 0/0 has no value.
     lost = xp.where(dead, -xp.inf, xp.zeros_like(r))
     both = dead[..., :, None] & dead[..., None, :]
     ratios = differences + lost[..., :, None] - xp.where(both, xp.nan, lost[..., None, :])
-    return narrow(ratios)
+    return given.narrow(ratios)
 
 
 def _pairwise_difference(x: Array) -> Array:

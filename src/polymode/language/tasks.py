@@ -115,6 +115,7 @@ TASKS: dict[str, PickingTask] = {
         ),
     )
 }
+"""The tasks that polymode brings, by name."""
 
 
 def find_task(name: str) -> PickingTask:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, at_least, widen
+from polymode.core.arrays import Array, array_namespace, as_array, widen
 from polymode.core.groups import Groups
+from polymode.core.thresholds import reaches
 
 __all__ = ["COLUMNS", "Batch", "column_problems", "read"]
 
@@ -86,8 +87,8 @@ def read(
         What the checks of a shaper's own parameters yield.
     needs : tuple of str
         Columns that may not be None. A sample with NaN in one of them counts as not scored.
-    threshold : float, array that broadcasts to `rewards`, or None
-        What makes a sample good.
+    threshold : float, array that broadcasts to `rewards`, callable, or None
+        What makes a sample good; see `anchor`. A callable sees NaN where a sample is not scored.
     **columns : array or None
         ``log_probs, groups, lengths, modes``.
 
@@ -114,6 +115,8 @@ def read(
     for column in (wide[name] for name in needs if name in _FLOATS):
         r = xp.where(xp.isnan(column), xp.nan, r)
     scored = ~xp.isnan(r)
+    floating = xp.isdtype(rewards.dtype, "real floating")
+    rewards = xp.astype(r, rewards.dtype, copy=False) if floating else r
     groups = Groups.of(columns["groups"], like=r)
     return Batch(
         r=r,
@@ -121,7 +124,7 @@ def read(
         log_p=wide["log_probs"],
         lengths=wide["lengths"],
         scored=scored,
-        good=scored if threshold is None else scored & at_least(rewards, threshold),
+        good=scored if threshold is None else scored & reaches(rewards, threshold, groups),
         groups=groups,
         modes=None if columns["modes"] is None else groups.split(columns["modes"]),
         narrow=narrow,

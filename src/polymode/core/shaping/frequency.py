@@ -253,8 +253,8 @@ def pass_at_k(
     ----------
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards` and `groups`.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are correct; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are correct; in reward units, see `anchor`.
     k : int
         Number of attempts, >= 1.
     credit : {"sample", "group"}
@@ -328,10 +328,11 @@ def gapo(
     modes: Any,
     threshold: Any,
     n_options: int | None = None,
+    invalid: float | None = None,
 ) -> Float[Array, "*batch n"]:
-    r"""Return rewards of valid samples by how far their option is from its fair share.
+    r"""Return rewards of valid samples by how far their option is below its fair share.
 
-    .. math:: r'_i = 1 - \left| \hat f_i - \frac{1}{L} \right| \qquad \text{where } r_i \ge \tau
+    .. math:: r'_i = 1 - \left( \hat f_i - \frac{1}{L} \right) \qquad \text{where } r_i \ge \tau
 
     with :math:`\hat f_i` the frequency of the sample's option among the group's valid samples.
 
@@ -340,16 +341,18 @@ def gapo(
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards`, `groups`, and `modes`, the options,
         which it needs.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are valid; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are valid; in reward units, see `anchor`.
     n_options : int or None
         Number of valid options, `L`, >= 1. None counts those that occur in the group.
+    invalid : float or None
+        What the other samples get, in reward units, finite; the paper's is -1. None leaves them
+        theirs.
 
     Returns
     -------
     array, shape (..., n)
-        Rewards to train on, in reward units: between 0 and 1 for valid samples; the others keep
-        theirs.
+        Rewards to train on, in reward units: between 1/L and 1 + 1/L for valid samples.
 
     Raises
     ------
@@ -358,10 +361,17 @@ def gapo(
 
     Notes
     -----
-    Implied optimum: the uniform policy over the options is stationary, but it attracts only from
-    some directions, since an option *below* its fair share loses reward as well. With two options
-    the shares differ from 1/2 by the same amount, both get the same reward, and nothing pushes at
-    all. An option that never occurs is not found.
+    Implied optimum without a KL: the uniform policy over the options, where all of them get the
+    same; it attracts. Under reverse KL of strength `beta` the shares ``g = t / P`` of the options,
+    with ``P`` the chance of a valid sample, solve ``g + beta log(g/q) = const``. With Lambert's W
+    that is ``g = beta W(q exp(c / beta) / beta)``, and `c` makes them sum to 1: between `q` and
+    uniform, whatever becomes of the others. Those keep their optimum ``t ∝ q exp(r'/beta)``, and
+    ``logit P = (1 + 1/L - c)/beta - log sum q exp(r'/beta)``, summed over them. An option that
+    never occurs is not found, and nothing tells the outputs of an option apart.
+
+    The formula also circulates with the absolute value of the difference. An option below its fair
+    share then *loses* reward, and two options always get the same, so that nothing pushes between
+    them: not what a reward for diversity can mean. The paper's text was not at hand.
 
     References
     ----------
@@ -371,13 +381,14 @@ def gapo(
     Examples
     --------
     >>> rewards, modes = [1, 1, 1, 1, 0], ["a", "a", "a", "b", "?"]
-    >>> gapo(rewards, [0.0] * 5, modes=modes, threshold=1, n_options=4)
-    array([0.5, 0.5, 0.5, 1. , 0. ])
+    >>> gapo(rewards, [0.0] * 5, modes=modes, threshold=1, n_options=4, invalid=-1)
+    array([ 0.5,  0.5,  0.5,  1. , -1. ])
     """
     batch = read(
         rewards,
         ref_log_probs,
         () if n_options is None else checks.whole(n_options=n_options),
+        () if invalid is None else checks.finite(invalid=invalid),
         needs=("modes",),
         threshold=threshold,
         log_probs=log_probs,
@@ -391,8 +402,9 @@ def gapo(
     # Each valid option adds 1 in all: a share of 1/size from each of its valid samples.
     seen = batch.groups.expand(batch.groups.sum(xp.where(batch.good, 1.0 / size, 0.0)))
     options = _one_where_zero(xp.round(seen)) if n_options is None else n_options
-    shaped = 1.0 - xp.abs(size / _group_sizes(valid) - 1.0 / options)
-    return batch.narrow(xp.where(batch.good, shaped, batch.r))
+    shaped = 1.0 - (size / _group_sizes(valid) - 1.0 / options)
+    others = batch.r if invalid is None else xp.where(batch.scored, float(invalid), batch.r)
+    return batch.narrow(xp.where(batch.good, shaped, others))
 
 
 def _group_sizes(batch: Batch) -> Array:

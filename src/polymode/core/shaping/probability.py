@@ -83,6 +83,8 @@ def anchored(
     threshold: Any,
     outputs: Any = None,
     choice: str = "most_likely",
+    strength: float = 1.0,
+    max_bonus: float | None = None,
 ) -> Float[Array, "*batch n"]:
     r"""Return the rewards of mode anchoring.
 
@@ -98,12 +100,16 @@ def anchored(
         given, `modes`.
     beta : float
         Strength of the KL with which the policy is trained, in reward units per nat; > 0.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are good; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are good; in reward units, see `anchor`.
     outputs : array or sequence of int or str, shape (n,), or None
         Which positions hold the same output, see `anchored_rewards`.
-    choice : {"most_likely"}
-        Which good output becomes the anchor, see `anchored_rewards`.
+    choice : {"most_likely", "best_level"}
+        Which good output becomes the anchor, see `anchor`.
+    strength : float
+        How far to move towards these rewards, in [0, 1].
+    max_bonus : float or None
+        The most that is added to ``r(z)``, in reward units, >= 0; None has no limit.
 
     Returns
     -------
@@ -144,6 +150,8 @@ def anchored(
         modes=modes,
         outputs=outputs,
         choice=choice,
+        strength=strength,
+        max_bonus=max_bonus,
     )
 
 
@@ -173,8 +181,8 @@ def unlikeliness(
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards`, `groups` and `log_probs`, which it
         needs.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are correct; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are correct; in reward units, see `anchor`.
     strength : float
         The factor `b`, without unit, >= 0. The paper takes 0.25.
 
@@ -247,8 +255,8 @@ def differential_smoothing(
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards` and `ref_log_probs`; NaN in either
         gives NaN, and where ``log q`` is ``-inf`` the reward stays.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are correct; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are correct; in reward units, see `anchor`.
     correct : float
         Strength on correct samples, :math:`\gamma_p`, in reward units per nat, >= 0.
     wrong : float
@@ -326,8 +334,8 @@ def uniform_correct(
     rewards, ref_log_probs, log_probs, groups, lengths, modes : arrays
         The columns of a batch, see `shape`. Reads `rewards`, `groups`, and `log_probs` and
         `lengths`, which it needs. A correct sample whose ``log p`` is ``-inf`` keeps its reward.
-    threshold : float or array that broadcasts to `rewards`
-        Samples with ``r >= threshold`` are correct; in reward units.
+    threshold : float, array that broadcasts to `rewards`, or callable
+        Samples with ``r >= threshold`` are correct; in reward units, see `anchor`.
 
     Returns
     -------

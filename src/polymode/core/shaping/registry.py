@@ -31,6 +31,7 @@ SHAPERS: Mapping[str, Shaper] = MappingProxyType(
         "gapo": frequency.gapo,
     }
 )
+"""The shapers by name, read-only: the functions that `shape` calls."""
 
 
 def shape(
@@ -100,7 +101,7 @@ def shape(
 
     References
     ----------
-    .. [1] The docstring of each shaper names its paper; ``docs/concepts/shapers.md`` compares them.
+    .. [1] The docstring of each shaper names its paper; ``docs/concepts/shapers`` compares them.
 
     Examples
     --------
