@@ -552,6 +552,109 @@ def test_jit_vmap_and_grad_of_jax():
         np.testing.assert_allclose(eager, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
+def test_jit_with_groups_and_vmap_over_strengths():
+    jax = pytest.importorskip("jax")
+    rewards, log_q = to_jax(np.array([0.3, -0.2, 1.0, 0.1])), to_jax(np.log([0.4, 0.3, 0.2, 0.1]))
+    arrays, groups = (np.asarray(rewards), np.asarray(log_q)), [0, 1, 0, 1]
+    for divergence in ("reverse_kl", "squared_hellinger", "total_variation"):
+        options = {"divergence": divergence, "groups": groups}
+        for function in (optimal_policy, optimal_value, multiplier):
+            jitted = jax.jit(lambda r, f=function, kw=options: f(r, log_q, beta=0.5, **kw))(rewards)
+            np.testing.assert_allclose(jitted, function(*arrays, beta=0.5, **options), rtol=1e-9)
+
+        def policy(beta, divergence=divergence):
+            return optimal_policy(rewards, log_q, beta=beta, divergence=divergence)
+
+        betas = np.array([0.3, 1.0])
+        swept = optimal_policy(*arrays, beta=betas, divergence=divergence)
+        np.testing.assert_allclose(jax.vmap(policy)(to_jax(betas)), swept, rtol=1e-9)
+    modes = jax.jit(
+        lambda r: anchored_rewards(
+            r, log_q, beta=0.5, threshold=0.1, groups=groups, modes=["a", "b", "c", "a"]
+        )
+    )(rewards)
+    expected = anchored_rewards(
+        *arrays, beta=0.5, threshold=0.1, groups=groups, modes=["a", "b", "c", "a"]
+    )
+    np.testing.assert_allclose(modes, expected, rtol=1e-12)
+    with pytest.raises(ArgumentError, match="groups must be known before JAX traces a function"):
+        jax.jit(lambda g: optimal_policy(rewards, log_q, beta=0.5, groups=g))(to_jax(groups))
+
+
+@each_smooth
+def test_the_derivative_in_the_strength(divergence):
+    torch = pytest.importorskip("torch")
+    rewards, log_q = np.array([0.3, -0.2, 1.0]), np.log([0.5, 0.3, 0.2])
+    beta = torch.tensor(0.9, dtype=torch.float64, requires_grad=True)
+    log_t = optimal_policy(to_torch(rewards), to_torch(log_q), beta=beta, divergence=divergence)
+    derivative = [torch.autograd.grad(x, beta, retain_graph=True)[0].item() for x in log_t]
+    step = 1e-5
+    ends = optimal_policy(rewards, log_q, beta=[0.9 + step, 0.9 - step], divergence=divergence)
+    np.testing.assert_allclose(derivative, (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+
+
+def test_gradient_of_the_value_under_total_variation():
+    # q = (1/2, 1/2), r = (0, 1/10), beta = 1: nothing moves, V = E_q[r], dV/dq = r.
+    torch = pytest.importorskip("torch")
+    log_q = torch.log(torch.tensor([0.5, 0.5], dtype=torch.float64)).requires_grad_()
+    rewards = torch.tensor([0.0, 0.1], dtype=torch.float64)
+    value = optimal_value(rewards, log_q, beta=1.0, divergence=TV)
+    (gradient,) = torch.autograd.grad(value, log_q)
+    along = gradient[1] / 0.5 - gradient[0] / 0.5  # q2 up, q1 down
+    assert along.item() == pytest.approx(0.1, rel=1e-9)
+
+
+# Hard to resolve.
+
+
+@each_divergence
+@pytest.mark.parametrize("constant", [-2000.0, -746.0, -735.0, 700.0])
+def test_any_constant_may_be_added_to_the_reference(divergence, constant):
+    rewards, log_q = np.array([0.0, 1.0, 1.0]), np.array([-1.0, -1.0, -2.0])
+    for groups in (None, [0, 1, 1]):
+        options = {"beta": 0.5, "divergence": divergence, "groups": groups}
+        actual = optimal_policy(rewards, log_q + constant, **options)
+        np.testing.assert_allclose(actual, optimal_policy(rewards, log_q, **options), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["forward_kl", "jensen_shannon"])
+def test_a_best_outcome_that_hardly_counts(name):
+    # Its pole is so close that the slope of all others drowns in its rounding.
+    rewards = np.array([0.10740262467520238, 0.21150082103196804, 0.20049146225330855])
+    log_q = np.array([-10.291752960009518, -425.1366697675136, -3.391219058812567e-05])
+    log_t = optimal_policy(rewards, log_q, beta=0.0015694927276376468, divergence=name)
+    expected = exact.exact_log_policy(FAMILIES[name], rewards, log_q, 0.0015694927276376468)
+    assert exact.largest_error(log_t, expected)[0] <= 1e-9
+
+
+@pytest.mark.parametrize("alpha", [5.0, 7.0, 15.0])
+def test_an_outcome_at_the_very_edge_of_a_steep_ratio(alpha):
+    # Distances of 1e-18 and less decide: x - d has no digit of them.
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        rewards, log_q = rng.normal(size=(2, 8))
+        log_t = optimal_policy(rewards, log_q, beta=1.0, divergence=alpha_divergence(alpha))
+        expected = exact.exact_log_policy(exact.power_family(alpha), rewards, log_q, 1.0)
+        assert exact.largest_error(log_t, expected)[0] <= 1e-9
+
+
+def test_slopes_without_digits_give_no_policy():
+    # Jensen–Shannon from its textbook formulas: at q = e^-50 the slope is log 2 to the last digit.
+    mine = Divergence(
+        name="textbook",
+        generator=lambda u: u * np.log(u) - (u + 1) * np.log((u + 1) / 2),
+        slope=lambda u: np.log(2 * u / (u + 1)),
+        inverse_slope=lambda s: 1 / (2 * np.exp(-s) - 1),
+        domain=(-np.inf, math.log(2)),
+        at_zero=math.log(2),
+    )
+    assert np.isnan(optimal_policy([0.0, 1.0], [0.0, -50.0], beta=0.1, divergence=mine)).all()
+    close = optimal_policy([0.0, 1.0], [0.0, -5.0], beta=0.1, divergence=mine)
+    expected = optimal_policy([0.0, 1.0], [0.0, -5.0], beta=0.1, divergence="jensen_shannon")
+    np.testing.assert_allclose(close, expected, rtol=1e-9)
+
+
 # Tiles.
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "device",
     "has_gradient",
     "is_array",
+    "is_traced",
     "library",
     "logsumexp",
     "logsumexp_by",
@@ -138,6 +139,23 @@ def detached(x: Array) -> Array:
     return x
 
 
+def is_traced(x: Any) -> bool:
+    """Return whether JAX traces an array, so that its numbers are not known.
+
+    Parameters
+    ----------
+    x : object
+        Whatever a caller passed.
+
+    Returns
+    -------
+    bool
+        True for the arrays that a function sees under `jit` or `vmap`.
+    """
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(x, jax.core.Tracer)
+
+
 def has_gradient(*arrays: Array) -> bool:
     """Return whether a derivative with respect to any of the arrays may be asked for.
 
@@ -183,7 +201,7 @@ def on_host(
     arrays = tuple(detached(x) for x in arrays)
     if library(like) == "jax":
         jax = sys.modules["jax"]
-        if any(isinstance(x, jax.core.Tracer) for x in arrays):
+        if any(map(is_traced, arrays)):
 
             def call(*numbers: Array) -> tuple[Array, ...]:
                 found = function(*(np.asarray(x, np.float64) for x in numbers))

@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from polymode.core.arrays import Array, array_namespace, as_array, as_keys, is_array, library
+from polymode.core.arrays import (
+    Array,
+    array_namespace,
+    as_array,
+    as_keys,
+    is_array,
+    is_traced,
+    library,
+)
 from polymode.errors import ArgumentError, ShapeError
 
 __all__ = [
@@ -560,6 +568,8 @@ def _given(labels: dict[str, Any]) -> Iterator[tuple[str, Array]]:
 
 def _one_per_sample(rewards: Array, name: str, labels: Array) -> Iterator[str]:
     """Check library and shape of labels; those of NumPy go with all, as only NumPy has strings."""
+    if is_traced(labels):
+        yield f"{name} must be known before JAX traces a function: close over NumPy labels instead"
     if library(labels) != "numpy":
         yield from _one_library(**{"rewards": rewards, name: labels})
     shapes = {name: tuple(labels.shape), "rewards": tuple(rewards.shape)}

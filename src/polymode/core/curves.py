@@ -25,7 +25,7 @@ from polymode.core.tiles import parts
 __all__ = ["Curve", "JensenShannonCurve", "NumericCurve", "PowerCurve", "power_curve"]
 
 _NEARLY_KL = 0.01  # |alpha - 1| below which powers 1 / (alpha - 1) cost more digits than log1p
-_TINY = float(np.finfo(np.float64).tiny)
+_SMALLEST = float(np.finfo(np.float64).tiny)
 
 _Function = Callable[[Any], Any]
 _Pair = tuple[Array, Array]
@@ -267,7 +267,7 @@ class PowerCurve(Curve):
             return np.add.reduce(np.multiply(t, y, out=t), 0), pull
         if not self.above:
             weights = np.multiply(weights, y > 0, out=t)
-            np.maximum(y, _TINY, out=y)
+            np.maximum(y, _SMALLEST, out=y)
         _times_power(weights, y, self.power, out=t)
         total = np.add.reduce(t, 0)
         return total, np.add.reduce(np.divide(t, y, out=t), 0)
@@ -317,20 +317,20 @@ class _RationalCurve(Curve):
 
         The pole of the best outcomes is kept, ``c / (x + a)`` has value and slope of the others.
         """
-        sum_t, first = total / mass, best / mass
+        sum_t, slope, first = total / mass, pull / mass, best / mass
         alone = first / x
-        others = sum_t - alone
-        distance = others / (pull / mass - alone / x)  # x + a
+        others, steepness = sum_t - alone, slope - alone / x
+        distance = others / steepness  # x + a
         a = distance - x
         b = first + others * distance - a
         ends = 4.0 * first * a
         size = np.sqrt(b * b + ends) + np.abs(b)
         root = np.where(b > 0, size, ends / size) * 0.5  # of both forms the one without cancelling
-        usable = np.minimum(a, others - 1e-9 * sum_t) > 0
+        seen = np.minimum(others - 1e-9 * sum_t, steepness - 1e-9 * slope)  # above rounding
+        usable = (np.minimum(np.minimum(a, seen), root) > 0) & (root < np.inf)
         if usable.all():
             return sum_t, root
-        usable &= (root > 0) & (root < np.inf)
-        return sum_t, np.where(usable, root, x + (sum_t - 1.0) * total / pull)
+        return sum_t, np.where(usable, root, x + (sum_t - 1.0) * sum_t / slope)
 
 
 class _ReciprocalCurve(_RationalCurve, PowerCurve):

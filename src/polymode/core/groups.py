@@ -73,12 +73,12 @@ class Groups:
         on one.
         """
         if keys is None:
-            xp = array_namespace(like)
-            dtype = xp.__array_namespace_info__().default_dtypes()["indexing"]
-            zero = xp.zeros(1, dtype=dtype, device=device(like))
-            return cls(xp.broadcast_to(zero, (like.shape[-1],)), 1)  # takes no memory
-        index = _numbered(as_keys(keys), like)
-        return cls(index, int(array_namespace(index).max(index)) + 1)
+            zero = _index(np.zeros(1, dtype=np.intp), like)
+            n = like.shape[-1]
+            return cls(array_namespace(zero).broadcast_to(zero, (n,)), 1)  # takes no memory
+        numbers = _numbered(as_keys(keys), like)
+        n_groups = int(array_namespace(numbers).max(numbers)) + 1
+        return cls(_index(numbers, like), n_groups)
 
     def split(self, keys: Any) -> "Groups":
         """Return the finer groups of the positions that share both the group and a key.
@@ -94,9 +94,11 @@ class Groups:
             The finer groups, in ascending order of the group.
         """
         inner = Groups.of(keys, like=self.index)
-        # JAX would overflow: its integers have 32 bits by default, too few for a product of labels.
-        outer = np.asarray(self.index, np.int64) if library(self.index) == "jax" else self.index
-        return Groups.of(outer * inner.n_groups + inner.index, like=self.index)
+        # In 64 bits: JAX has 32 by default, too few for a product of labels.
+        xp = array_namespace(self.index)
+        outer = xp.astype(self.index, xp.int64) * inner.n_groups + inner.index
+        split = Groups.of(outer, like=self.index)
+        return Groups(xp.astype(split.index, self.index.dtype, copy=False), split.n_groups)
 
     def sum(self, x: Real[Array, "*batch n"]) -> Real[Array, "*batch g"]:
         """Return the sum of each group.
@@ -297,7 +299,20 @@ def _numbered(keys: Array, like: Array) -> Integer[Array, " n"]:
     else:  # strings may be whole texts: a dictionary neither sorts nor copies them
         seen: dict[str, int] = {}
         numbers = np.asarray([seen.setdefault(key, len(seen)) for key in keys.tolist()])
-    return array_namespace(like).asarray(numbers, device=device(like))
+    return numbers
+
+
+def _index(numbers: Array, like: Array) -> Integer[Array, " n"]:
+    """Return numbers of groups for use beside arrays of a library, on their device.
+
+    JAX takes NumPy's, and must: its own would be unknown under `jit`, where the caller's labels
+    are not.
+    """
+    xp = array_namespace(like)
+    dtype = xp.__array_namespace_info__().default_dtypes()["indexing"]
+    if library(like) == "jax":
+        return np.asarray(numbers, dtype=dtype)
+    return xp.asarray(numbers, dtype=dtype, device=device(like))
 
 
 def _numbered_integers(keys: Any) -> Integer[Any, " n"]:

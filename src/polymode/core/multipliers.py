@@ -27,7 +27,11 @@ _CLOSE = 1e-8  # distance of the mass from 1 at which one more step leads to the
 _SLACK = 1e-6  # of brackets: bounds are rounded too
 _FAR = 100.0  # |x| beyond which the distances want a base nearby
 _FLOOR = -700.0  # log q counts as this below it: e**-700 and its products are normal numbers
+_FAR_FROM_1 = 50.0  # nats of a reference's mass beyond which it is normalised first
 _TINY = 1e-135  # unknowns below this add nothing to any gap but one of 0
+_SMALLEST = 1e-300  # of positive unknowns
+_NO_ROOT = 1e-6  # distance of the mass from 1 at which there is none
+_LOST = 1e-12  # distance of the mass from 1 at a root that shows lost digits
 _LARGEST_GAIN = 1e34  # finite in float32, and with it every product that a derivative takes
 
 
@@ -124,15 +128,17 @@ class _Problem(NamedTuple):
     @classmethod
     def of(cls, curve: Curve, r: Array, log_q: Array, beta: Array) -> "_Problem":
         """Return the problems, with the best reward for a base."""
-        scale = beta * curve.unit
-        base, lowest = r.max(0), log_q.min(0)
-        q, d = np.empty(r.shape), np.empty(r.shape)
+        scale, base = beta * curve.unit, r.max(0)
+        q, mass = _masses(log_q)
+        if not (np.abs(np.log(mass)) < _FAR_FROM_1).all():  # else e**log_q may leave the floats
+            log_q = log_q - logsumexp(log_q, axis=0)
+            q, mass = _masses(log_q)
+        d = np.empty(r.shape)
         for part in parts(r.shape):
-            np.exp(log_q[part], out=q[part])
             np.subtract(base, r[part], out=d[part])
             np.divide(d[part], scale, out=d[part])
-        mass, widest, dead = np.add.reduce(q, 0), d.max(0), None
-        regular = (lowest > _FLOOR + np.log(mass)) & np.isfinite(mass + base + widest)
+        widest, dead = d.max(0), None
+        regular = (log_q.min(0) > _FLOOR + np.log(mass)) & np.isfinite(mass + base + widest)
         if not regular.all():
             log_q, base, dead = _masked(r, log_q)
             q = np.where(dead, 0.0, np.exp(log_q))
@@ -174,6 +180,14 @@ class _Problem(NamedTuple):
         """Return some of the problems, as far as their roots need."""
         names = ("weights", "gaps", "mass", "best", "low", "high", "start")
         return self._replace(**{name: getattr(self, name).take(columns, axis=-1) for name in names})
+
+
+def _masses(log_q: Array) -> tuple[Array, Array]:
+    """Return ``q``, and its sum over each column."""
+    q = np.empty(log_q.shape)
+    for part in parts(log_q.shape):
+        np.exp(log_q[part], out=q[part])
+    return q, np.add.reduce(q, 0)
 
 
 def _masked(r: Array, log_q: Array) -> tuple[Array, Array, Array]:
@@ -269,16 +283,17 @@ def _bracketed(problem: _Problem, x: Array) -> Array:
     above = problem.curve.above
     low, high = problem.low, problem.high
     last = np.inf
-    settled = np.isnan(x)
+    settled = np.isnan(x + low)
     for n_steps in range(1, _MAX_STEPS + 1):
         sum_t, proposal = problem.advance(x)
         error = np.abs(sum_t - 1.0)
         too_low, too_high = (sum_t > 1, sum_t < 1) if above else (sum_t < 1, sum_t > 1)
         low, high = np.where(too_low, x, low), np.where(too_high, x, high)
-        done = np.isnan(error) | ((error < _CLOSE) & np.isfinite(proposal))
+        inside = (proposal >= problem.low) & (proposal <= problem.high)
+        done = np.isnan(error) | ((error < _CLOSE) & inside)
         slow = (error > last / 2) & (n_steps % 3 == 0)  # never at the mercy of small steps
         newton = done | ((proposal > low) & (proposal < high) & ~slow)
-        middle = np.sqrt(low) * np.sqrt(high) if above else low + (high - low) / 2
+        middle = np.where(low > 0, np.sqrt(low) * np.sqrt(high), low + (high - low) / 2)
         moved = np.where(newton, proposal, middle)
         moved = np.where(settled | (sum_t == 1), x, moved)
         settled = settled | done | (moved == x)
@@ -291,24 +306,36 @@ def _bracketed(problem: _Problem, x: Array) -> Array:
 def _rebased(problem: _Problem, x: Array) -> tuple[_Problem, Array]:
     """Return the problems and unknowns measured from a nearby base, where the first is far away.
 
-    Where rewards are 1e12 times beta, `x` lacks digits. Measured from the reward at which the
-    distance is 0, rounded, differences of nearby rewards are exact, and the rest is found anew.
+    Where rewards are 1e12 times beta, or an outcome lies at the very edge of a steep ratio, the
+    distances ``x - d`` lack digits. Measured from the outcome whose distance is the smallest, that
+    distance is the unknown itself.
     """
     curve = problem.curve
-    if curve.above or not (np.abs(x) > _FAR).any():
+    if curve.above:
         return problem, x
-    base = problem.base - problem.scale * x
+    lost = np.abs(x) > _FAR
+    if isinstance(curve, PowerCurve) and curve.power < 1:  # steep at its edge
+        lost = lost | (np.abs(problem.advance(x)[0] - 1.0) > _LOST)
+    if not lost.any():
+        return problem, x
+    away = np.abs(x - problem.gaps)
+    if problem.dead is not None:
+        away = np.where(problem.dead, np.inf, away)
+    nearest = away.argmin(0), np.arange(x.size)
+    base = np.where(np.isnan(problem.base), np.nan, problem.r[nearest])
     d = (base - problem.r) / problem.scale
     if problem.dead is not None:
         d = np.where(problem.dead, np.where(problem.dead, -np.inf, d).max(0), d)
     low = curve.unknown(np.zeros_like(x)) + d.min(0)
     high = _all_that_is_left(curve, problem.weights, problem.mass) + d.max(0)
-    bracket = {
-        "low": low - _SLACK * (1 + np.abs(low)),
-        "high": high + _SLACK * (1 + np.abs(high)),
-    }
-    problem = problem._replace(base=base, gaps=d, **bracket)
-    return problem, _bracketed(problem, np.zeros_like(x))
+    low, high = low - _SLACK * (1 + np.abs(low)), high + _SLACK * (1 + np.abs(high))
+    start = x - problem.gaps[nearest]
+    problem = problem._replace(base=base, gaps=d)
+    positive = problem.advance(np.zeros_like(x))[0] < 1
+    low = np.where(positive, np.fmax(low, _SMALLEST), low)  # it may be the tiniest of distances
+    high = np.where(positive, high, np.fmin(high, 0.0))
+    problem = problem._replace(low=low, high=high)
+    return problem, _bracketed(problem, np.fmin(np.fmax(start, low), high))
 
 
 def _write_policy(
@@ -318,7 +345,9 @@ def _write_policy(
     curve = problem.curve
     log_total = np.log(problem.mass)
     if not sums_to_1 and problem.lone is None:
-        log_total = log_total + np.log(problem.advance(x)[0])
+        sum_t = problem.advance(x)[0]
+        # No root among the slopes that floats hold: better no policy than a wrong one.
+        log_total = log_total + np.where(np.abs(sum_t - 1.0) < _NO_ROOT, np.log(sum_t), np.nan)
     for part in parts(log_t.shape):
         d = gaps = problem.gaps[part]
         if not curve.keeps_gaps:

@@ -16,7 +16,6 @@ from polymode.core.arrays import (
     Array,
     array_namespace,
     detached,
-    device,
     has_gradient,
     library,
     on_host,
@@ -54,7 +53,8 @@ def log_optimum(r: Array, log_q: Array, beta: Any, divergence: Divergence, group
         return (_gibbs_in_tiles if in_tiles else _gibbs)(r, log_q, beta, groups)
     if divergence is TOTAL_VARIATION:
         return _best_reply(r, log_q, beta, groups)
-    with_gains = has_gradient(r, log_q)
+    strength = () if isinstance(beta, float) else (beta,)
+    with_gains = has_gradient(r, log_q, *strength)
     log_t, *gains = _solved(r, log_q, beta, divergence, groups, with_gains=with_gains)
     if not with_gains:
         return log_t
@@ -101,8 +101,7 @@ def _solved(
     with_gains: bool = False,
 ) -> tuple[Array, ...]:
     """Return log-probabilities and what else is asked for; nothing carries a gradient."""
-    xp = array_namespace(r)
-    beta = xp.asarray(beta, dtype=r.dtype, device=device(r)) + xp.zeros_like(r[..., :1])
+    beta = beta + array_namespace(r).zeros_like(r[..., :1])
     shapes = {"levels": (*r.shape[:-1], groups.n_groups), "gains": r.shape}
     wanted = [name for name, asked in (("levels", with_levels), ("gains", with_gains)) if asked]
 
@@ -134,23 +133,27 @@ def _zero_with_gradient(
 
     .. math::
 
-        d \log t_i = d \log q_i + g_i \, (dr_i - dL) / \beta - d \log \textstyle\sum q, \qquad
-        dL = \frac{\sum_j t_j (\beta \, d \log q_j + g_j \, dr_j)}{\sum_j t_j g_j}
+        d \log t_i = d \log q_i + g_i \, (ds_i - dl), \qquad
+        dl = \frac{\sum_j t_j (d \log q_j + g_j \, ds_j)}{\sum_j t_j g_j}
 
-    Here ``g = d log u / ds`` are the gains; the mass of the reference is that of the group.
+    Here q is normalised, ``g = d log u / ds`` are the gains, and ``s`` are the slopes
+    ``(r - r_max) / beta``: the multiplier adds the same to all, which is in ``dl``.
     """
     xp = array_namespace(r)
     t = xp.exp(log_t)
     live = log_t != -xp.inf
     gains = xp.where(live & (t > 0), gains, 0.0)
-    dr = xp.where(live, r - detached(r), 0.0) / beta
+    base = groups.max(xp.where(live, detached(r), -xp.inf))
+    base = groups.expand(xp.where(xp.isfinite(base), base, 0.0))
+    slopes = xp.where(live, r - base, 0.0) / beta  # but for what all outcomes have in common
+    ds = slopes - detached(slopes)
     total = groups.logsumexp(log_q)
     has_mass = log_q != -xp.inf
     dq = xp.where(has_mass, log_q - detached(log_q), 0.0)
     dq = dq - groups.expand(total - detached(total))
     pull = groups.sum(t * gains)
-    level = groups.sum(t * (dq + gains * dr)) / xp.where(pull > 0, pull, 1.0)
-    return xp.where(live, dq + gains * (dr - groups.expand(level)), 0.0)
+    level = groups.sum(t * (dq + gains * ds)) / xp.where(pull > 0, pull, 1.0)
+    return xp.where(live, dq + gains * (ds - groups.expand(level)), 0.0)
 
 
 def _gibbs_in_tiles(r: Array, log_q: Array, beta: Any, groups: Groups) -> Array:

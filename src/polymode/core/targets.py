@@ -16,9 +16,10 @@ from jaxtyping import Float
 from jaxtyping import Real as RealArray
 
 from polymode.core import checks
-from polymode.core.arrays import Array, array_namespace, as_array, detached, device, widen
+from polymode.core.arrays import Array, array_namespace, as_array, detached, device, library, widen
 from polymode.core.divergences import (
     REVERSE_KL,
+    TOTAL_VARIATION,
     Divergence,
     check_divergence,
     divergence_terms,
@@ -97,8 +98,8 @@ def optimal_policy(
     Exact when the `n` outcomes of a group are its whole support. For `n` *samples* drawn from
     ``q``, pass zeros as `ref_log_probs`: the samples already carry the factor ``q``. Rewards are
     taken relative to the best one, so that neither large rewards nor small `beta` cost digits.
-    Differentiable once in both arrays, by the implicit function theorem where there is no closed
-    form. Cost O(n), times the 5 to 10 steps that a root takes.
+    Differentiable once in both arrays and in `beta`, by the implicit function theorem where there
+    is no closed form. Cost O(n), times the 5 to 10 steps that a root takes.
 
     The optimum is the best policy *on the support of the reference*. Divergences that charge a
     finite price for mass outside of it (forward KL, Jensen–Shannon, Hellinger, total variation)
@@ -194,7 +195,7 @@ def optimal_value(
     (large `beta`) and the best reward that the reference can reach (small `beta`). Its gradient
     in `rewards` is the optimal policy. Policies stay on the support of the reference, as in
     `optimal_policy`; a forbidden outcome with mass costs ``beta q f(0)``, which is infinite under
-    the forward KL. Cost O(n).
+    the forward KL. Differentiable once. Cost O(n).
 
     References
     ----------
@@ -294,11 +295,13 @@ def multiplier(
 def _value(r: Array, log_q: Array, beta: Any, divergence: Divergence, groups: Groups) -> Array:
     """Return ``E_t[r] - beta D_f(t, q)``, rewards taken relative to the best one.
 
-    At an optimum the derivative of t adds nothing (envelope theorem), so t is held fixed.
+    At an optimum the derivative of t adds nothing (envelope theorem), so t is held fixed; but total
+    variation has a kink there, where ``t = q``.
     """
     xp = array_namespace(r)
-    log_t = log_optimum(detached(r), detached(log_q), beta, divergence, groups)
-    empty = groups.max(log_q) == -xp.inf
+    held = (r, log_q) if divergence is TOTAL_VARIATION else (detached(r), detached(log_q))
+    log_t = log_optimum(*held, beta, divergence, groups)
+    empty = groups.max(xp.where(r == -xp.inf, -xp.inf, log_q)) == -xp.inf
     log_t = xp.where(groups.expand(empty), -xp.inf, log_t)
     _, r_max = scores(r, log_q, beta, groups)
     gaps = xp.where(log_t == -xp.inf, 0.0, r - groups.expand(r_max))
@@ -362,7 +365,8 @@ def _read(
         total = beta + _per_row(entropy, r)
         log_q = log_q * (beta / total)
         beta = total
-    r, log_q, _ = xp.broadcast_arrays(r, log_q, xp.asarray(beta, device=device(r)))
+    if not isinstance(beta, float):
+        r, log_q, _ = xp.broadcast_arrays(r, log_q, beta)
     return _Given(r, log_q, beta, get_divergence(divergence), group, groups is not None, narrow)
 
 
@@ -381,7 +385,10 @@ def _per_row(strength: Any, like: Array) -> Any:
     """Return a strength as a number, or as an array that broadcasts with the columns."""
     if isinstance(strength, Real):
         return float(strength)
-    return array_namespace(like).asarray(strength, dtype=like.dtype, device=device(like))[..., None]
+    xp = array_namespace(like)
+    if library(as_array(strength)) != library(like):  # NumPy arrays and lists go with all
+        strength = xp.asarray(as_array(strength), device=device(like))
+    return xp.astype(as_array(strength), like.dtype, copy=False)[..., None]
 
 
 def log_ratios(

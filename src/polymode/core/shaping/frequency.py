@@ -461,7 +461,7 @@ def _similar_others(batch: Batch, similarity: Array) -> Array:
     xp = array_namespace(batch.r)
     (similarity,), _ = widen(similarity)
     index = batch.groups.index
-    positions = xp.arange(index.shape[0], device=device(index))
+    positions = xp.arange(index.shape[0], device=device(batch.r))
     pair = (index[:, None] == index) & (positions[:, None] != positions)
     pair = pair & batch.scored[..., None, :]
     return xp.sum(xp.where(pair, similarity, 0.0), axis=-1)
