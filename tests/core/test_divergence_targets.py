@@ -614,17 +614,32 @@ def test_any_constant_may_be_added_to_the_reference(divergence, constant):
     rewards, log_q = np.array([0.0, 1.0, 1.0]), np.array([-1.0, -1.0, -2.0])
     for groups in (None, [0, 1, 1]):
         options = {"beta": 0.5, "divergence": divergence, "groups": groups}
-        actual = optimal_policy(rewards, log_q + constant, **options)
-        np.testing.assert_allclose(actual, optimal_policy(rewards, log_q, **options), rtol=1e-9)
+        for function in (optimal_policy, multiplier):
+            actual = function(rewards, log_q + constant, **options)
+            np.testing.assert_allclose(actual, function(rewards, log_q, **options), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["forward_kl", "jensen_shannon"])
-def test_a_best_outcome_that_hardly_counts(name):
+@pytest.mark.parametrize(
+    ("rewards", "log_q", "beta"),
+    [
+        (
+            [0.10740262467520238, 0.21150082103196804, 0.20049146225330855],
+            [-10.291752960009518, -425.1366697675136, -3.391219058812567e-05],
+            0.0015694927276376468,
+        ),
+        (
+            [0.04347778964157609, 0.03347843426891714, 0.007600359587102374],
+            [-397.6519291584928, -0.01452779952256833, -4.238946362338325],
+            0.0002550445048606083,
+        ),
+    ],
+)
+def test_a_best_outcome_that_hardly_counts(name, rewards, log_q, beta):
     # Its pole is so close that the slope of all others drowns in its rounding.
-    rewards = np.array([0.10740262467520238, 0.21150082103196804, 0.20049146225330855])
-    log_q = np.array([-10.291752960009518, -425.1366697675136, -3.391219058812567e-05])
-    log_t = optimal_policy(rewards, log_q, beta=0.0015694927276376468, divergence=name)
-    expected = exact.exact_log_policy(FAMILIES[name], rewards, log_q, 0.0015694927276376468)
+    rewards, log_q = np.array(rewards), np.array(log_q)
+    log_t = optimal_policy(rewards, log_q, beta=beta, divergence=name)
+    expected = exact.exact_log_policy(FAMILIES[name], rewards, log_q, beta)
     assert exact.largest_error(log_t, expected)[0] <= 1e-9
 
 
@@ -637,6 +652,20 @@ def test_an_outcome_at_the_very_edge_of_a_steep_ratio(alpha):
         log_t = optimal_policy(rewards, log_q, beta=1.0, divergence=alpha_divergence(alpha))
         expected = exact.exact_log_policy(exact.power_family(alpha), rewards, log_q, 1.0)
         assert exact.largest_error(log_t, expected)[0] <= 1e-9
+
+
+def test_a_best_outcome_that_lies_1e14_strengths_above():
+    # Next to its distance of 1e14 the other one's has no digit left.
+    rewards, log_q = np.array([1e14, 0.0]), np.array([math.log(1e-16), 0.0])
+    log_t = optimal_policy(rewards, log_q, beta=1.0, divergence="reverse_chi_squared")
+    expected = exact.exact_log_policy(FAMILIES["reverse_chi_squared"], rewards, log_q, 1.0)
+    assert exact.largest_error(log_t, expected)[0] <= 1e-9
+
+
+def test_a_best_outcome_beyond_the_smallest_floats():
+    # Forward KL, t2 = beta q2 / (L - r2) with the level L at the best reward, 1: t2 = .1.
+    log_t = optimal_policy([1.0, 0.0], [-1000.0, 0.0], beta=0.1, divergence="forward_kl")
+    np.testing.assert_allclose(np.exp(log_t), [0.9, 0.1], rtol=1e-12)
 
 
 def test_slopes_without_digits_give_no_policy():
@@ -668,8 +697,24 @@ def test_groups_of_very_different_size(divergence):
     log_t = optimal_policy(rewards, log_q, beta=0.5, divergence=divergence, groups=groups)
     for label in range(len(sizes)):
         own = groups == label
+        np.testing.assert_allclose(np.exp(log_t[:, own]).sum(-1), 1.0, rtol=1e-9)
         alone = optimal_policy(rewards[:, own], log_q[:, own], beta=0.5, divergence=divergence)
         np.testing.assert_allclose(np.exp(log_t[:, own]), np.exp(alone), rtol=1e-9, atol=1e-15)
+
+
+def test_more_groups_than_sixteen_bits_hold():
+    # Pairs in any order, every one with rewards 0 and 1.
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(70_000), 2))
+    rewards = np.argsort(np.argsort(groups, kind="stable"), kind="stable") % 2.0
+    log_t = optimal_policy(
+        rewards,
+        np.full(groups.size, math.log(0.5)),
+        beta=1.0,
+        divergence="forward_kl",
+        groups=groups,
+    )
+    pair = optimal_policy([0.0, 1.0], np.log([0.5, 0.5]), beta=1.0, divergence="forward_kl")
+    np.testing.assert_allclose(log_t, pair[rewards.astype(int)], rtol=1e-12)
 
 
 @each_divergence
