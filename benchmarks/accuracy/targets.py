@@ -6,7 +6,7 @@ Random hard cases: rewards to 1e6, beta from 1e-6 to 1e6, references to e^-700, 
 and outcomes that the reference never gives. Each is solved with 50 digits (`tests/core/exact.py`),
 by polymode, and by the alternatives: a root of the multiplier with scipy, log_softmax for reverse
 KL, and, on cases that an interior-point method can take, a convex solver. Writes
-`benchmarks/accuracy/results/DATE-targets.json`.
+`benchmarks/accuracy/results/DATE-accuracy.json`.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def main() -> None:
         "failure": {"error_of_log_t": FAILURE, "convex_error_of_t": CONVEX_FAILURE},
         "rows": rows,
     }
-    target = HERE / "results" / f"{date.today().isoformat()}-targets.json"
+    target = HERE / "results" / f"{date.today().isoformat()}-accuracy.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"wrote {target}")

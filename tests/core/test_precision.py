@@ -1,9 +1,12 @@
 """Narrow floats: every public function computes wide, and rounds once, at the end."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from polymode import core
+from polymode.core.arrays import array_namespace
 from polymode.core.shaping import SHAPERS
 from tests.libraries import to_numpy, to_torch
 from tests.strategies import RAGGED
@@ -58,13 +61,26 @@ CALLS |= {
     "anchor": lambda r, q, p: core.anchor(r, q, **OPTIONS).ref_log_probs,
     "augment": lambda r, q, p: core.augment(r, q, beta=0.2, **OPTIONS).rewards,
     "anchored_rewards": lambda r, q, p: core.anchored_rewards(r, q, beta=0.2, **OPTIONS),
+    "policy_statistics": lambda r, q, p: _fields(core.policy_statistics(p, r, q, **OPTIONS)),
+    "target_statistics": lambda r, q, p: _fields(
+        core.target_statistics(r, q, beta=0.7, divergence="forward_kl", **OPTIONS)
+    ),
+    "swap_beta": lambda r, q, p: core.swap_beta(r, q, pair=(0, 1)),
+    "effective_number_beta": lambda r, q, p: core.effective_number_beta(r, q, k=1.5, groups=RAGGED),
     "gradient_flow": lambda r, q, p: core.gradient_flow(r, q, beta=0.7, n_tokens=3, n_steps=20),
 }
+
+
+def _fields(statistics):
+    """All statistics, one after the other, in a library's own array."""
+    columns = [getattr(statistics, field.name) for field in dataclasses.fields(statistics)]
+    return array_namespace(*columns).stack(columns)
 
 
 def test_every_public_function_of_arrays_is_here():
     functions = {name for name in core.__all__ if name.islower()}
     functions -= {"alpha_divergence", "divergence_names", "register_divergence"}
+    functions -= {"group_maximum", "percentile_threshold"}  # of no array: they make thresholds
     assert {call.partition("-")[0] for call in CALLS} >= functions
 
 
