@@ -10,6 +10,7 @@ All of it is done in NumPy, tile by tile, in the notation of `curves`: ``d`` gap
 reward, ``x`` the unknown, ``y`` distances, ``w`` samples of ``m`` groups.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,9 +91,10 @@ def solve(
     gains = np.empty_like(rewards) if with_gains else None
     levels = np.empty((len(rewards), groups.n_groups)) if with_levels else None
     with np.errstate(all="ignore"):  # steps may leave the bracket through inf and NaN
+        space = _Space()
         for tile in tiles(groups, len(rewards)):
             r, log_w = tile.take(rewards), tile.mask(tile.take(log_q))
-            problem = _Problem.of(curve, r, log_w, tile.spread(beta))
+            problem = _Problem.of(curve, r, log_w, tile.spread(beta), space)
             x, sums_to_1 = _root(problem)
             rebased, x = _rebased(problem, x)
             sums_to_1, problem = sums_to_1 and rebased is problem, rebased
@@ -105,6 +107,21 @@ def solve(
             if gains is not None:
                 tile.put(gains, gain)
     return Optimum(log_t, levels, gains)
+
+
+class _Space:
+    """Memory that one tile after the other uses: fresh memory costs more than what is computed."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, Array] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return an uninitialised array, which overwrites the last one of that name."""
+        size = math.prod(shape)
+        block = self._blocks.get(name)
+        if block is None or block.size < size:
+            block = self._blocks[name] = np.empty(size)
+        return block[:size].reshape(shape)
 
 
 class _Problem(NamedTuple):
@@ -124,16 +141,17 @@ class _Problem(NamedTuple):
     start: Array  # (m,)
     lone: Array | None  # (m,) see `_lone`; None for nowhere
     dead: Array | None  # (w, m) where there is no mass to give; None for nowhere
+    space: _Space
 
     @classmethod
-    def of(cls, curve: Curve, r: Array, log_q: Array, beta: Array) -> "_Problem":
+    def of(cls, curve: Curve, r: Array, log_q: Array, beta: Array, space: _Space) -> "_Problem":
         """Return the problems, with the best reward for a base."""
         scale, base = beta * curve.unit, r.max(0)
-        q, mass = _masses(log_q)
+        q, mass = _masses(log_q, space)
         if not (np.abs(np.log(mass)) < _FAR_FROM_1).all():  # else e**log_q may leave the floats
             log_q = log_q - logsumexp(log_q, axis=0)
-            q, mass = _masses(log_q)
-        d = np.empty(r.shape)
+            q, mass = _masses(log_q, space)
+        d = space.array("d", r.shape)
         for part in parts(r.shape):
             np.subtract(base, r[part], out=d[part])
             np.divide(d[part], scale, out=d[part])
@@ -154,14 +172,14 @@ class _Problem(NamedTuple):
         if lone is not None:  # all other roots are larger than that
             low, start = np.fmax(low, _TINY), np.fmax(start, _TINY)
         given = (curve, r, log_q, scale, base)
-        return cls(*given, weights, gaps, mass, best, low, high, start, lone, dead)
+        return cls(*given, weights, gaps, mass, best, low, high, start, lone, dead, space)
 
     def total_and_pull(self, x: Array) -> tuple[Array, Array]:
         """Return the sums of the curve."""
         total, pull = 0.0, 0.0
         for part in parts(self.gaps.shape):
             gaps = self.gaps[part]
-            work = np.empty(gaps.shape), np.empty(gaps.shape)
+            work = self.space.array("y", gaps.shape), self.space.array("t", gaps.shape)
             more = self.curve.sums(self.weights[part], gaps, x, work)
             total, pull = total + more[0], pull + more[1]
         return total, pull
@@ -182,9 +200,9 @@ class _Problem(NamedTuple):
         return self._replace(**{name: getattr(self, name).take(columns, axis=-1) for name in names})
 
 
-def _masses(log_q: Array) -> tuple[Array, Array]:
+def _masses(log_q: Array, space: _Space) -> tuple[Array, Array]:
     """Return ``q``, and its sum over each column."""
-    q = np.empty(log_q.shape)
+    q = space.array("q", log_q.shape)
     for part in parts(log_q.shape):
         np.exp(log_q[part], out=q[part])
     return q, np.add.reduce(q, 0)
