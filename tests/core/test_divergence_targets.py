@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
@@ -36,6 +36,9 @@ TV = get_divergence("total_variation")
 FAMILIES = exact.FAMILIES | {
     alpha_divergence(alpha).name: exact.power_family(alpha) for alpha in ALPHAS
 }
+
+# A law gets its examples from all divergences together.
+shared = settings(max_examples=max(1, settings.default.max_examples // 3))
 
 each_divergence = pytest.mark.parametrize("divergence", ALL, ids=lambda each: each.name)
 each_smooth = pytest.mark.parametrize("divergence", SMOOTH, ids=lambda each: each.name)
@@ -83,6 +86,7 @@ def test_fifty_digits(divergence):
 
 
 @each_smooth
+@shared
 @given(problems(), st.floats(0.3, 20.0))
 def test_a_loop_of_scalar_root_finding(divergence, problem, beta):
     rewards, log_q, groups = problem
@@ -117,6 +121,7 @@ def test_all_libraries_agree(to, divergence):
 
 
 @each_divergence
+@shared
 @given(problem=problems(), beta=BETAS, seed=SEEDS)
 def test_no_other_policy_scores_higher(divergence, problem, beta, seed):
     rewards, log_q, _ = problem
@@ -137,6 +142,7 @@ def test_no_other_policy_scores_higher(divergence, problem, beta, seed):
 
 
 @each_smooth
+@shared
 @given(problem=problems(), beta=st.floats(0.3, 20.0))
 def test_kept_outcomes_share_one_level_and_dropped_ones_lie_below(divergence, problem, beta):
     rewards, log_q, groups = problem
@@ -157,6 +163,7 @@ def test_kept_outcomes_share_one_level_and_dropped_ones_lie_below(divergence, pr
 
 
 @each_divergence
+@shared
 @given(problem=problems(), beta=BETAS)
 def test_grouped_result_is_that_of_each_group_alone(divergence, problem, beta):
     rewards, log_q, groups = problem
@@ -176,6 +183,7 @@ def test_grouped_result_is_that_of_each_group_alone(divergence, problem, beta):
 
 
 @each_divergence
+@shared
 @given(problem=problems(), beta=BETAS, seed=SEEDS, shift=st.floats(-50, 50))
 def test_permutation_shift_scale_and_normalisation_change_nothing(
     divergence, problem, beta, seed, shift
@@ -199,6 +207,7 @@ def test_permutation_shift_scale_and_normalisation_change_nothing(
 
 
 @each_divergence
+@shared
 @given(problem=problems(), beta=st.sampled_from([1e-6, 0.1, 1.0, 1e6]))
 def test_equal_rewards_keep_the_reference(divergence, problem, beta):
     _, log_q, groups = problem
@@ -225,6 +234,7 @@ def test_equal_rewards_keep_the_ratio_of_the_reference_among_unequal_ones(
 
 
 @each_divergence
+@shared
 @given(problem=problems())
 def test_limits_of_the_strength(divergence, problem):
     rewards, log_q, _ = problem
@@ -240,6 +250,7 @@ def test_limits_of_the_strength(divergence, problem):
 
 
 @each_divergence
+@shared
 @given(problem=problems(), beta=BETAS)
 def test_better_outcomes_gain_at_least_as_much(divergence, problem, beta):
     rewards, log_q, _ = problem
@@ -268,6 +279,7 @@ def test_float32_is_close_and_stays_float32(divergence):
 
 
 @each_divergence
+@shared
 @given(problem=problems(), beta=BETAS)
 def test_substitution_is_flat_over_the_good_outcomes_under_every_divergence(
     divergence, problem, beta
@@ -286,6 +298,7 @@ def test_substitution_is_flat_over_the_good_outcomes_under_every_divergence(
 
 
 @each_divergence
+@shared
 @given(batch=batches(), beta=BETAS)
 def test_modes_are_equal_and_keep_their_proportions_under_every_divergence(divergence, batch, beta):
     rewards = np.nan_to_num(batch.rewards, nan=-3.0)  # below every threshold
