@@ -11,33 +11,39 @@ from polymode.errors import MissingExtraError
 if TYPE_CHECKING:
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
-    from polymode.language.hook import AnchoringMixin as AnchoringMixin
+    from polymode.language.config import ShapedConfig as ShapedConfig
+    from polymode.language.hook import ShapingMixin as ShapingMixin
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
     from polymode.language.tasks import TASKS as TASKS
     from polymode.language.tasks import PickingTask as PickingTask
     from polymode.language.trainers import MARAGRPOTrainer as MARAGRPOTrainer
     from polymode.language.trainers import MARATrainer as MARATrainer
+    from polymode.language.trainers import ShapedTrainer as ShapedTrainer
 
 _HOMES = {
-    "AnchoringMixin": "hook",
     "MARAConfig": "config",
     "MARAGRPOConfig": "config",
     "MARAGRPOTrainer": "trainers",
     "MARATrainer": "trainers",
     "PickingTask": "tasks",
+    "ShapedConfig": "config",
+    "ShapedTrainer": "trainers",
+    "ShapingMixin": "hook",
     "SharedPrompts": "shared_prompt",
     "TASKS": "tasks",
     "score_completions": "shared_prompt",
 }
 __all__ = [
     "TASKS",
-    "AnchoringMixin",
     "MARAConfig",
     "MARAGRPOConfig",
     "MARAGRPOTrainer",
     "MARATrainer",
     "PickingTask",
+    "ShapedConfig",
+    "ShapedTrainer",
+    "ShapingMixin",
     "SharedPrompts",
     "score_completions",
 ]
