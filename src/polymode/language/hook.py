@@ -29,6 +29,7 @@ from polymode.language.live import batch_metrics
 from polymode.language.memory import load_memory, save_memory
 from polymode.language.methods import ANCHORED, Columns, Shaped, shape_batch
 from polymode.language.refusals import config_problems, foreign_token_problems
+from polymode.language.table import write_completions
 
 ModeFunction = Callable[[Any, Any], Hashable | None]
 """`mode_fn(prompt, completion)`: the mode (answer, scaffold, cluster) of a completion, None if it
@@ -93,6 +94,7 @@ class ShapingMixin:
     reward_weights: torch.Tensor
     state: Any
     _log_completion_extra: Any
+    _logs: dict[str, Any]
     _metrics: dict[str, dict[str, list[float]]]
 
     _scores_policy = False
@@ -153,6 +155,13 @@ class ShapingMixin:
         if self.accelerator.is_main_process and (memory := self.memory()):
             save_memory(memory, self.args.output_dir, self.state.global_step)
         host._save_checkpoint(*args, **kwargs)
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Log as the host does, and keep the completions of the batch as Parquet."""
+        host: Any = super()
+        host.log(*args, **kwargs)
+        if self.args.log_completions and self.accelerator.is_main_process:
+            write_completions(self._logs, self.args.output_dir, self.state.global_step)
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -155,4 +155,7 @@ def method_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     try:
         shape_batch(trial, args, CarriedAnchors() if args.carry_anchors else None)
     except ArgumentError as error:
-        yield from error.problems
+        prefix = "anchor_" if args.method == ANCHORED else ""
+        for text in error.problems:
+            ours = text.startswith(("choice", "strength"))  # so the core calls these fields
+            yield f"{prefix}{text}" if ours else text

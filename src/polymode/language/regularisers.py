@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from polymode.core.divergences import Divergence, alpha_divergence, divergence_names, get_divergence
+from polymode.core.divergences import (
+    Divergence,
+    alpha_divergence,
+    check_divergence,
+    divergence_names,
+    get_divergence,
+)
 from polymode.errors import ArgumentError
 
 
@@ -62,6 +68,8 @@ def find_regulariser(name: str) -> Divergence:
     """
     kind, _, number = name.partition(":")
     if kind != "alpha":
+        if problems := list(check_divergence(name)):
+            raise ArgumentError(problems)
         return get_divergence(name)
     try:
         return alpha_divergence(float(number))
