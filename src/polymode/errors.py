@@ -15,6 +15,7 @@ __all__ = [
     "MissingExtraError",
     "PolymodeError",
     "PolymodeWarning",
+    "RewardError",
     "ShapeError",
     "TooFewSamplesWarning",
     "UnsupportedOptionError",
@@ -139,6 +140,10 @@ class MissingExtraError(PolymodeError, ImportError):
 
 class InputError(PolymodeError, ValueError):
     """A file or a command-line argument of the user is not usable: one line, with the remedy."""
+
+
+class RewardError(PolymodeError, RuntimeError):
+    """A reward function failed on too many completions to go on training: what, and the remedy."""
 
 
 class PolymodeWarning(UserWarning):

@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from polymode.errors import InputError
 from polymode.language import TASKS, PickingTask
-from polymode.language.tasks import find_task
+from polymode.language.tasks import find_task, is_task
 
 CHOICE = PickingTask(
     name="choice",
@@ -67,7 +67,25 @@ def test_prompt_ends_with_the_opening(tiny_model):
 
 
 def test_unknown_task_is_named_beside_the_known_ones():
-    with pytest.raises(
-        InputError, match="task must be one of die, one-or-two, season, colour, got"
-    ):
+    known = "die, one-or-two, season, colour, countdown, reasoning_gym:NAME"
+    with pytest.raises(InputError, match=f"one of {known}, got 'dice'; did you mean 'die'"):
         find_task("dice")
+
+
+@pytest.mark.parametrize("name", [*TASKS, "countdown", "reasoning_gym:chain_sum"])
+def test_every_task_has_what_training_needs(name):
+    if name.startswith("reasoning_gym"):
+        pytest.importorskip("reasoning_gym")
+    task = find_task(f"task:{name}")
+    assert task.name == name
+    assert is_task(name)
+    rows = task.rows(2, seed=0)
+    columns = {key: [row[key] for row in rows] for key in rows[0] if key != "prompt"}
+    assert task.reward(["?", [{"role": "assistant", "content": "?"}]], **columns) == [0.0, 0.0]
+    assert task.mode_key(rows[0]["prompt"], "?") is None
+    assert all(row["prompt"] for row in rows)
+    assert isinstance(task.system + task.opening, str)
+
+
+def test_rows_of_a_picking_task_are_its_question():
+    assert CHOICE.rows(2, seed=5) == [{"prompt": CHOICE.question}] * 2

@@ -34,7 +34,7 @@ from polymode.language.embedded import resolve_model
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.runs import SETTINGS, write_json
 from polymode.language.shared_prompt import SharedPrompts
-from polymode.language.tasks import find_task
+from polymode.language.tasks import TASKS
 from polymode.language.trainers import MARATrainer
 
 Method = Literal["plain", "anchored"]
@@ -75,7 +75,7 @@ def run_demo(
         If `out` holds a run already and `resume` is off, or holds a run with other settings.
     """
     check_run(settings, out, resume=resume)
-    task = find_task(settings.task)
+    task = TASKS[settings.task]
     reporter.stage(f"loading {settings.model}")
     path = resolve_model(settings.model)
     model, tokenizer = load_model(path, dtype=torch.float32), load_tokenizer(path)
@@ -146,7 +146,7 @@ def _train(
     checkpoint = _last_complete_checkpoint(out / method)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / method / "model"))
-    model, task = trainer.model.float().eval(), find_task(settings.task)
+    model, task = trainer.model.float().eval(), TASKS[settings.task]
     exact = score_phrasings(model, tokenizer, task).answers()
     sampled = sample_answers(
         model, tokenizer, task, n_samples=settings.n_samples, seed=settings.seed
@@ -181,7 +181,7 @@ def _step_of(checkpoint: Path) -> int:
 def _make_trainer(
     method: Method, settings: DemoSettings, path: str, tokenizer: Any, run: Path
 ) -> Any:
-    task = find_task(settings.task)
+    task = TASKS[settings.task]
     options: dict[str, Any] = {
         "output_dir": str(run),
         "max_steps": settings.steps,
@@ -238,7 +238,7 @@ class _Watch(TrainerCallback):
         self._method: Method = method
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        task = find_task(self._settings.task)
+        task = TASKS[self._settings.task]
         answers = score_phrasings(self._trainer.model, self._tokenizer, task).answers()
         log = self._trainer._metrics["train"]
         log["answers/frac_valid"].append(answers.frac_valid)

@@ -1,18 +1,51 @@
-"""Tasks whose true answer is a distribution: pick one of several equally good answers.
+"""Tasks: what all of them share, how they are found, and those whose true answer is a distribution.
 
-A task is a chat prompt, the opening words of the reply, and the texts that count as each answer.
-Everything else (reward, mode key, dataset, exact answer distribution) follows from those.
+A picking task asks for one of several equally good answers: a chat prompt, the opening words of the
+reply, and the texts that count as each answer. Everything else (reward, mode key, dataset, exact
+answer distribution) follows from those.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from polymode.errors import InputError
+from polymode.language.rewards.texts import text_of
 
 Level = Literal["modes", "strings"]
 """What is anchored: answers, however they are phrased, or single completions."""
+
+
+class Task(Protocol):
+    """What training and evaluation need of a task: questions, a reward, and a mode key."""
+
+    @property
+    def name(self) -> str:
+        """The name under which `find_task` knows it."""
+        ...
+
+    @property
+    def system(self) -> str:
+        """The system message."""
+        ...
+
+    @property
+    def opening(self) -> str:
+        """How the assistant's reply starts; the model continues it. May be empty."""
+        ...
+
+    def rows(self, n: int, *, seed: int) -> list[dict[str, Any]]:
+        """Return `n` questions: the column `prompt`, and those that the reward reads."""
+        ...
+
+    def reward(self, completions: Sequence[Any], **columns: Any) -> Sequence[float | None]:
+        """Return the reward of each completion, as TRL's trainers ask for it."""
+        ...
+
+    def mode_key(self, prompt: Any, completion: Any) -> Hashable | None:
+        """Return the mode of a completion, None if it has none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,11 +78,15 @@ class PickingTask:
 
     def mode_key(self, prompt: Any, completion: Any) -> str | None:  # noqa: ARG002
         """`mode_fn` for the trainers: completions with the same answer belong to one mode."""
-        return self.answer_of(_text(completion))
+        return self.answer_of(text_of(completion))
+
+    def rows(self, n: int, *, seed: int) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return the question `n` times, in the column `prompt`."""
+        return [{"prompt": self.question} for _ in range(n)]
 
     def reward(self, completions: Sequence[Any], **_: Any) -> list[float]:
         """TRL reward function: 1 for any accepted answer, 0 otherwise."""
-        return [float(self.answer_of(_text(c)) is not None) for c in completions]
+        return [float(self.answer_of(text_of(c)) is not None) for c in completions]
 
     def prompt(self, tokenizer: Any) -> str:
         """The text that the model continues: chat template plus `opening`."""
@@ -59,11 +96,6 @@ class PickingTask:
         ]
         chat = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return chat + self.opening
-
-
-def _text(completion: Any) -> str:
-    """The text of a completion in either of TRL's formats (plain string, or a list of messages)."""
-    return completion if isinstance(completion, str) else completion[-1]["content"]
 
 
 def _phrasings(words: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
@@ -118,8 +150,42 @@ TASKS: dict[str, PickingTask] = {
 """The tasks that polymode brings, by name."""
 
 
-def find_task(name: str) -> PickingTask:
-    """Return the task called `name`, or raise `InputError` that lists the tasks."""
-    if name not in TASKS:
-        raise InputError(f"task must be one of {', '.join(TASKS)}, got {name!r}")
-    return TASKS[name]
+def find_task(name: str) -> Task:
+    """Return the task of a name.
+
+    Parameters
+    ----------
+    name : str
+        A picking task (`TASKS`), ``countdown``, or ``reasoning_gym:NAME``, to which
+        ``:ANSWER_KEY`` can be added (``reasoning_gym:chain_sum:last_number``); ``task:`` before any
+        of them changes nothing.
+
+    Raises
+    ------
+    InputError
+        If there is no such task; lists the tasks.
+    """
+    plain = name.removeprefix("task:")
+    if plain in TASKS:
+        return TASKS[plain]
+    head, _, rest = plain.partition(":")
+    if plain == "countdown":
+        from polymode.language.countdown import CountdownTask
+
+        return CountdownTask()
+    if head == "reasoning_gym" and rest:
+        from polymode.language.gym import ReasoningGymTask
+
+        dataset, _, key = rest.partition(":")
+        task = ReasoningGymTask(dataset=dataset)
+        return replace(task, answer_key=key) if key else task
+    from polymode.core import checks
+
+    known = [*TASKS, "countdown", "reasoning_gym:NAME"]
+    hint = checks.did_you_mean(plain, known)
+    raise InputError(f"task must be one of {', '.join(known)}, got {name!r}{hint}")
+
+
+def is_task(name: str) -> bool:
+    """Return whether a text is meant as the name of a task, found or not."""
+    return name.partition(":")[0] in (*TASKS, "countdown", "reasoning_gym", "task")
