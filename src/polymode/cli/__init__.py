@@ -8,6 +8,8 @@ from polymode.cli.demo import HELP as DEMO_HELP
 from polymode.cli.demo import demo
 from polymode.cli.paper import HELP as PAPER_HELP
 from polymode.cli.paper import app as paper
+from polymode.cli.train import HELP as TRAIN_HELP
+from polymode.cli.train import app as train
 from polymode.errors import PolymodeError
 
 app = typer.Typer(
@@ -24,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", help=DEMO_HELP)(demo)
+app.add_typer(train, name="train", help=TRAIN_HELP)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 
 

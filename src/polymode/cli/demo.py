@@ -1,9 +1,7 @@
 """`polymode demo`: post-train one model twice and compare each run with its promise."""
 
-import contextlib
 import sys
-import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from polymode.cli.hosts import quiet_hosts
 from polymode.cli.runs import RUNS, new_run
 from polymode.errors import InputError, MissingExtraError
 from polymode.language.demo_run import DemoSettings, check_run, resumed_settings
@@ -84,7 +83,7 @@ def demo(
         raise MissingExtraError(error.name or "a package", "all") from error
     console = Console()
     console.print(f"polymode demo: task {settings.task}, run in {out}", style="bold", markup=False)
-    with _quiet_hosts(), _Screen(console) as screen:
+    with quiet_hosts(), _Screen(console) as screen:
         try:
             result = run_demo(settings, out, screen, resume=resume)
         except KeyboardInterrupt:
@@ -95,18 +94,6 @@ def demo(
     console.print(_verdict(result))
     for path in (out / "result.json", *paths):
         console.print(f"wrote {path}", soft_wrap=True, markup=False)
-
-
-@contextlib.contextmanager
-def _quiet_hosts() -> Generator[None]:
-    """Keep the loading bars and deprecation notes of transformers and TRL off the page."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        yield
 
 
 def _was_said(ctx: typer.Context, name: str) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from polymode.core import anchor, optimal_policy
+from polymode.core import Divergence, anchor, optimal_policy
+from polymode.errors import ArgumentError
 from polymode.language.shared_prompt import prefilled_generation, score_completions
 from polymode.language.tasks import Level, PickingTask
 from polymode.metrics import entropy, total_variation
@@ -151,7 +152,13 @@ def max_completion_tokens(tokenizer: Any, task: PickingTask) -> int:
 
 
 def promised_answers(
-    reference: ScoredPhrasings, *, beta: float, level: Level | None, threshold: float = 1.0
+    reference: ScoredPhrasings,
+    *,
+    beta: float,
+    level: Level | None,
+    threshold: float = 1.0,
+    divergence: str | Divergence = "reverse_kl",
+    entropy: float = 0.0,
 ) -> AnswerDistribution:
     """Return the answer distribution at the optimum of the regularised objective.
 
@@ -167,6 +174,16 @@ def promised_answers(
         Anchor answers, anchor single completions, or (None) do not anchor: the plain objective.
     threshold : float
         Rewards at or above it are good.
+    divergence : str or Divergence
+        What beta weighs. Under anchoring only both KLs have an optimum that can be told from a
+        normalised reference, and others are refused.
+    entropy : float
+        Strength of an entropy bonus beside reverse KL, in reward units per nat.
+
+    Raises
+    ------
+    ArgumentError
+        If anchoring is asked for under another divergence than the two KLs.
     """
     log_q = np.append(
         reference.log_probs, _log([max(0.0, 1.0 - np.exp(reference.log_probs).sum())])
@@ -180,5 +197,21 @@ def promised_answers(
         )
         anchored = anchor(rewards, log_q, threshold=threshold, modes=keys)
         rewards, log_q = anchored.rewards, anchored.ref_log_probs
-    log_t = optimal_policy(rewards, log_q, beta=beta)
+        beta *= _scale(divergence, log_q)
+    bonus = {"entropy": entropy} if entropy else {}  # there under reverse KL only
+    log_t = optimal_policy(rewards, log_q, beta=beta, divergence=divergence, **bonus)
     return _by_answer(reference.task, np.exp(log_t[:-1]))
+
+
+def _scale(divergence: str | Divergence, log_q: np.ndarray) -> float:
+    """Return what a substituted reference, which does not sum to 1, makes of beta.
+
+    Under forward KL ``r + beta q / p`` with a q of mass Z is the same at ``beta Z`` with ``q / Z``;
+    under reverse KL Z is a constant of the objective.
+    """
+    name = divergence if isinstance(divergence, str) else divergence.name
+    if name == "reverse_kl":
+        return 1.0
+    if name == "forward_kl":
+        return float(np.exp(log_q).sum())
+    raise ArgumentError(f"divergence must be reverse_kl or forward_kl with anchoring, got {name!r}")

@@ -6,12 +6,10 @@ told what happens.
 """
 
 import json
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -31,7 +29,9 @@ from polymode.language.answers import (
 from polymode.language.config import MARAConfig
 from polymode.language.demo_run import DemoSettings, check_run
 from polymode.language.embedded import resolve_model
+from polymode.language.environment import environment
 from polymode.language.loading import load_model, load_tokenizer
+from polymode.language.memory import last_complete_checkpoint
 from polymode.language.runs import SETTINGS, write_json
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.tasks import TASKS
@@ -93,7 +93,7 @@ def run_demo(
     result: dict[str, Any] = {
         "schema_version": 1,
         "settings": asdict(settings),
-        "environment": _environment(),
+        "environment": environment(),
         "base": {"exact": reference.answers().to_dict(), "sampled": sampled},
         "runs": {},
     }
@@ -143,7 +143,7 @@ def _train(
     trainer = _make_trainer(method, settings, path, tokenizer, out / method)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Watch(trainer, tokenizer, settings, method, reporter))
-    checkpoint = _last_complete_checkpoint(out / method)
+    checkpoint = last_complete_checkpoint(out / method)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / method / "model"))
     model, task = trainer.model.float().eval(), TASKS[settings.task]
@@ -161,21 +161,6 @@ def _train(
         "resumed_from": checkpoint and checkpoint.name,
         "frac_of_step_in_hook": _frac_in_hook(history) if method == "anchored" else None,
     }
-
-
-def _last_complete_checkpoint(run: Path) -> Path | None:
-    """Find the newest checkpoint that was written to the end; its state file comes last."""
-    for path in sorted(run.glob("checkpoint-*"), key=_step_of, reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            continue  # the run was killed while it wrote this one
-        return path
-    return None
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def _make_trainer(
@@ -258,15 +243,3 @@ def _frac_in_hook(history: list[dict[str, Any]]) -> float:
     return sum(row["mara/hook_seconds"] for row in history) / sum(
         row["step_time"] for row in history
     )
-
-
-def _environment() -> dict[str, str]:
-    """Versions and hardware that the figures depend on."""
-    packages = ("polymode", "torch", "transformers", "trl", "peft", "numpy")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "device": device,
-        "threads": str(torch.get_num_threads()),
-    }

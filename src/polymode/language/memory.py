@@ -44,3 +44,18 @@ def load_memory(checkpoint: str | bool, output_dir: str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): resume from another checkpoint") from error
     return dict(memory)
+
+
+def last_complete_checkpoint(run: Path) -> Path | None:
+    """Find the newest checkpoint that was written to the end; its state file comes last."""
+    for path in sorted(run.glob("checkpoint-*"), key=_step_of, reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue  # the run was killed while it wrote this one
+        return path
+    return None
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))

@@ -39,7 +39,8 @@ class ShapedTrainer(ShapingMixin, RLOOTrainer):
     `q exp(r'/beta)`, forward KL `beta q / (L - r')`, the others `q (f')^-1((r' - L)/beta)`. The
     method `anchored` substitutes the anchor's reward and reference (Algorithm 2) under every
     divergence but reverse KL, where Algorithm 1 is the same. The substituted q does not sum to 1,
-    and is not made to: the target is that of the normalised one at `beta` times its sum.
+    and is not made to: L is where the target sums to 1. Under forward KL that is the target of the
+    normalised q at `beta` times its sum.
 
     Parameters
     ----------

@@ -1,0 +1,193 @@
+"""A training run from a recipe: build the trainer, train, resume, keep what comparing takes.
+
+A run's directory holds `recipe.yaml`, `environment.json`, TRL's checkpoints, `completions/` (one
+Parquet table for each logging step), `trainer_state.json` (all logged figures), `model/` and
+`result.json`.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_callback import ProgressCallback
+from trl import GRPOTrainer, RLOOTrainer
+
+from polymode.errors import InputError
+from polymode.language.data import Prompts, load_prompts
+from polymode.language.environment import environment
+from polymode.language.loading import load_model, load_tokenizer
+from polymode.language.memory import last_complete_checkpoint
+from polymode.language.options import make_config
+from polymode.language.promises import task_report
+from polymode.language.recipe import Recipe
+from polymode.language.rewards.health import RewardHealth
+from polymode.language.rewards.sources import load_rewards
+from polymode.language.rewards.texts import text_of
+from polymode.language.runs import SETTINGS, check_directory, write_json
+from polymode.language.shared_prompt import SharedPrompts
+from polymode.language.trainers import MARAGRPOTrainer, ShapedTrainer
+from polymode.metrics.modes import mode_function
+
+Watcher = Callable[[int, int, dict[str, Any]], None]
+"""`watch(step, steps, logs)`: told of every logged step."""
+
+
+class _SharedPromptsTrainer(ShapedTrainer, SharedPrompts, RLOOTrainer):
+    """`ShapedTrainer` that computes every prompt once per step."""
+
+
+def train_language(
+    recipe: Recipe, out: Path, *, resume: bool = False, watch: Watcher | None = None
+) -> dict[str, Any]:
+    """Train as a recipe says, in a directory, and return what `result.json` holds.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With `resume`, must equal the one that the directory was started with, but for options that
+        only say how long or how often (`max_steps`, `save_steps`, `logging_steps`).
+    out : Path
+        Directory of the run.
+    resume : bool
+        Go on from the last complete checkpoint.
+    watch : callable, optional
+        Told of every logged step.
+
+    Raises
+    ------
+    InputError
+        If the directory holds something else, or data, model or rewards cannot be had.
+    RewardError
+        If rewards fail on too many completions; a checkpoint is there.
+    UnsupportedOptionError
+        If a setting would silently change the target.
+    """
+    started = time.perf_counter()
+    check_run(recipe, out, resume=resume)
+    tokenizer = load_tokenizer(recipe.model.name)
+    model = load_model(recipe.model.name, dtype=_dtype(recipe.model.dtype))
+    prompts = load_prompts(recipe.data, tokenizer=tokenizer)
+    trainer = make_trainer(recipe, out, model, tokenizer, prompts)
+    if trainer.accelerator.is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+        write_json(out / SETTINGS, _settings(recipe))
+        write_json(out / "environment.json", environment())
+    report = task_report(recipe, trainer, prompts, out)
+    if watch is not None and trainer.accelerator.is_main_process:
+        trainer.add_callback(_Watch(watch))
+    checkpoint = last_complete_checkpoint(out) if resume else None
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    trainer.save_model(str(out / "model"))
+    trainer.save_state()
+    result = {
+        "schema_version": 1,
+        "steps": trainer.state.global_step,
+        "resumed_from": checkpoint and checkpoint.name,
+        "seconds": time.perf_counter() - started,
+        "task": report(),
+    }
+    if trainer.accelerator.is_main_process:
+        write_json(out / "result.json", result)
+    return result
+
+
+_FREE = (
+    "max_steps",
+    "num_train_epochs",
+    "save_steps",
+    "save_total_limit",
+    "logging_steps",
+    "report_to",
+)
+
+
+def check_run(recipe: Recipe, out: Path, *, resume: bool) -> None:
+    """Refuse a directory that a run would overwrite, or that is not the run to resume."""
+    check_directory(_settings(recipe), out, resume=resume, what="training run")
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Return what must not change when a run is resumed: all but how long and how often."""
+    settings = recipe.model_dump(mode="json")
+    settings["trainer"] = {k: v for k, v in settings["trainer"].items() if k not in _FREE}
+    return settings
+
+
+def make_trainer(recipe: Recipe, out: Path, model: Any, tokenizer: Any, prompts: Prompts) -> Any:
+    """Return the trainer of a recipe, ready to train."""
+    sources = [reward.source for reward in recipe.rewards] or [recipe.data.source]
+    if not recipe.rewards and prompts.task is None:
+        raise InputError("rewards must be given: only tasks bring their own")
+    weights = [reward.weight for reward in recipe.rewards] or [1.0]
+    rewards = load_rewards(sources, weights=weights, guard=recipe.guard)
+    kwargs: dict[str, Any] = {
+        "model": model,
+        "reward_funcs": rewards.functions,
+        "args": make_config(recipe, output_dir=str(out), reward_weights=rewards.weights),
+        "train_dataset": prompts.train,
+        "eval_dataset": prompts.held_out,
+        "processing_class": tokenizer,
+        "peft_config": _lora(recipe),
+    }
+    kind = _trainer_class(recipe)
+    if kind is not GRPOTrainer:
+        kwargs["mode_fn"] = mode_key(recipe.method.modes, prompts.task)
+    trainer = kind(**kwargs)
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(RewardHealth(rewards.functions))
+    return trainer
+
+
+def _trainer_class(recipe: Recipe) -> Any:
+    """Return the class that a method trains with."""
+    if recipe.method.algorithm == "rloo":
+        return _SharedPromptsTrainer if recipe.model.shared_prompts else ShapedTrainer
+    if recipe.model.shared_prompts:
+        raise InputError("model.shared_prompts needs method.algorithm: rloo")
+    return GRPOTrainer if recipe.method.name == "plain" else MARAGRPOTrainer
+
+
+def mode_key(spec: str | None, task: Any) -> Callable[[Any, Any], Any] | None:
+    """Return `mode_fn(prompt, completion)` of a recipe's `modes`; None for single completions."""
+    if spec is None:
+        return None
+    if spec == "task":
+        if task is None:
+            raise InputError("method.modes: task needs data from a task")
+        return task.mode_key
+    of_text = mode_function(spec)
+    return lambda _, completion: of_text(text_of(completion))
+
+
+def _dtype(name: str) -> Any:
+    """Return a type of torch by its name."""
+    return name if name == "auto" else getattr(torch, name)
+
+
+def _lora(recipe: Recipe) -> LoraConfig | None:
+    """Return the adapter of a recipe, if it has one."""
+    rank = recipe.model.lora_rank
+    if not rank:
+        return None
+    return LoraConfig(
+        r=rank,
+        lora_alpha=recipe.model.lora_alpha or 2 * rank,  # type: ignore[arg-type]
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+class _Watch(TrainerCallback):
+    """Tell a front end of every logged step."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._watch = watch
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        self._watch(state.global_step, state.max_steps, dict(logs or {}))
