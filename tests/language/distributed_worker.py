@@ -4,11 +4,13 @@ Run by `accelerate launch`:
 ``python distributed_worker.py MODEL_DIR OUT_DIR JOB…``, where a job is a name in `JOBS`.
 """
 
+import os
 import sys
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import DistributedType
 from transformers import TrainerCallback
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -73,6 +75,18 @@ def prescribe_by_step(trainer):
     return trainer
 
 
+def let_processors_shard():
+    """Have accelerate take CPU processes for GPU ones: it ignores a request for FSDP otherwise."""
+    start = PartialState.__init__
+
+    def start_as_gpu(self, *arguments, **keywords):
+        start(self, *arguments, **keywords)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = start_as_gpu
+
+
 def run(job, model_dir, out):
     """Train, and keep what is known on rank 0."""
     world = PartialState(cpu=True).num_processes
@@ -94,6 +108,8 @@ def run(job, model_dir, out):
         kept = {
             "batches": recorder.batches,
             "memory": trainer.memory(),
+            "distributed_type": trainer.accelerator.distributed_type.value,
+            "parameter_type": type(next(trainer.model.parameters())).__name__,
             "weights": {name: weight.clone() for name, weight in weights.items()},
             "log": [row for row in trainer.state.log_history if "loss" in row],
         }
@@ -103,6 +119,8 @@ def run(job, model_dir, out):
 
 def main(model_dir, out, *jobs):
     torch.set_num_threads(1)
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        let_processors_shard()
     for job in jobs:
         run(job, model_dir, Path(out))
 

@@ -10,29 +10,27 @@ import torch
 
 from tests.language.distributed_worker import JOBS, STEPS
 
+CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
 WORKER = Path(__file__).with_name("distributed_worker.py")
 pytestmark = pytest.mark.slow  # every launch imports TRL anew, once for each process
 
 
-def launch(n_processes, *arguments, flags=()):
+def launch(n_processes, *arguments, config):
     """Run the worker under `accelerate launch` (gloo on the CPU), or alone."""
     command = [sys.executable]
     if n_processes > 1:
-        # Under this name the launcher starts torchrun; on the CPU its processes use gloo.
-        flags = flags or ("--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no")
-        command += ["-m", "accelerate.commands.launch", *map(str, flags)]
+        command += ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
         command += ["--num_processes", str(n_processes), "--mixed_precision", "no"]
         command += ["--main_process_port", "0"]
     command += [str(WORKER), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    environment["ACCELERATE_USE_CPU"] = "true"
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def launched(n_processes, jobs, model, out):
+def launched(n_processes, jobs, model, out, config="cpu_gloo.yaml"):
     """Run jobs one after the other in one launch: what costs is the import of TRL."""
-    launch(n_processes, model, out, *jobs)
+    launch(n_processes, model, out, *jobs, config=config)
     # Each file is named after the number of processes that the worker itself has seen.
     return {job: torch.load(out / f"{job}-{n_processes}.pt", weights_only=True) for job in jobs}
 
@@ -95,7 +93,16 @@ def test_carried_anchors_matter(alone):
     assert min(least) == 0.0
 
 
-@pytest.mark.parametrize("n_processes", [2, 4])
-def test_all_trainers_train_alike(n_processes, alone, tiny_model, tmp_path):
-    for job, kept in launched(n_processes, list(JOBS), tiny_model, tmp_path).items():
+@pytest.mark.parametrize(("n_processes", "jobs"), [(2, list(JOBS)), (4, list(JOBS)[1:4])])
+def test_trainers_train_alike(n_processes, jobs, alone, tiny_model, tmp_path):
+    for job, kept in launched(n_processes, jobs, tiny_model, tmp_path).items():
+        assert_same_training(alone[job], kept)
+
+
+def test_sharded_trainers_train_alike(alone, tiny_model, tmp_path):
+    # accelerate shards on GPUs only; the worker tells it that its CPU processes are such.
+    jobs = launched(2, list(JOBS), tiny_model, tmp_path, "fsdp2.yaml")
+    for job, kept in jobs.items():
+        assert kept["distributed_type"] == "FSDP"
+        assert kept["parameter_type"] == "DTensor"
         assert_same_training(alone[job], kept)
