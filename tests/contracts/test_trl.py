@@ -66,6 +66,13 @@ def test_grpo_keeps_its_kl_term_behind_beta():
     assert source[guard : source.index("self.beta * per_token_kl")].count("\n") == 1
 
 
+def test_grpo_weighs_its_kl_by_the_ratio_on_request():
+    """What `TokenKLConfig` names reverse and forward KL is TRL's switch; gradients are tested."""
+    assert trl.GRPOConfig.__dataclass_fields__["use_bias_correction_kl"].default is True
+    source = inspect.getsource(trl.GRPOTrainer._compute_loss)
+    assert "if self.args.use_bias_correction_kl:" in source
+
+
 def test_both_configs_have_the_settings_that_we_refuse():
     shared = (
         "top_p",

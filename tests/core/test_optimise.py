@@ -227,6 +227,30 @@ def test_pass_at_k_keeps_the_proportions_of_the_reference():
     assert lift == pytest.approx((1 - chance) ** (k - 1) / beta, rel=1e-6)
 
 
+def best_of_n(log_p, rewards, size):
+    """What an output is worth: (F_le^G - F_lt^G) / F_eq."""
+    p = np.exp(log_p)
+    worse, up_to = (p @ op.outer(rewards, rewards) for op in (np.less, np.less_equal))
+    return (up_to**size - worse**size) / (up_to - worse)
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_best_of_n_solves_the_equation_of_its_success_rate(size):
+    rewards, log_q, beta = np.array([1.0, 1.0, 0.0, 0.0]), np.log([0.06, 0.02, 0.62, 0.3]), 1.5
+    p = ends(lambda log_p: best_of_n(log_p, rewards, size), log_q, beta=beta, n_steps=5000)
+    chance = p[:2].sum()
+    assert 0.1 < chance < 0.9
+    np.testing.assert_allclose([p[0] / p[1], p[2] / p[3]], [3.0, 62 / 30], rtol=1e-9)
+    lift = np.log(chance / (1 - chance)) - np.log(0.08 / 0.92)
+    assert lift == pytest.approx((1 - (1 - chance) ** (size - 1)) / (beta * chance), rel=1e-6)
+
+
+def test_best_of_n_without_a_kl_ends_at_the_best_in_the_proportions_of_the_reference():
+    rewards, log_q = np.array([2.0, 2.0, 1.0, 0.0]), np.log([0.06, 0.02, 0.62, 0.3])
+    p = ends(lambda log_p: best_of_n(log_p, rewards, 4), log_q, step=0.05, n_steps=5000)
+    np.testing.assert_allclose(p, [0.75, 0.25, 0, 0], atol=1e-9)
+
+
 def gapo(log_p, valid, invalid):
     p = np.where(valid, np.exp(log_p), 0)
     return np.where(valid, 1 - (p / p.sum() - 1 / valid.sum()), invalid)

@@ -172,6 +172,14 @@ def naive_gapo(x, threshold, n_options=None, invalid=None):
     return out
 
 
+def naive_best_of_n(x):
+    alive, out = there(x), np.full(len(x.rewards), np.nan)
+    out[alive] = 0
+    best = [i for i in alive if x.rewards[i] == max(x.rewards[alive])]
+    out[best] = len(alive) / max(1, len(best))
+    return out
+
+
 CASES = [
     ("plain", {}),
     ("anchored", {"beta": 0.3, "threshold": 0.5}),
@@ -194,6 +202,7 @@ CASES = [
     ("gapo", {"threshold": 0.5}),
     ("gapo", {"threshold": 0.5, "n_options": 5}),
     ("gapo", {"threshold": 0.5, "invalid": -1}),
+    ("best_of_n", {}),
 ]
 every_shaper = pytest.mark.parametrize(
     ("name", "parameters"),
@@ -508,6 +517,39 @@ def test_gapo_pays_the_rarer_of_two_options_more():
     np.testing.assert_allclose(shaped, [0.6] * 9 + [1.4], rtol=1e-12)
 
 
+def test_best_of_n_pays_what_best_of_n_draws_over_the_policy():
+    # E[r'(y)] = (F_le^G - F_lt^G) / F_eq, here summed over all groups of 4 of five outputs. The
+    # right side is written with masses; the left draws groups. Two outputs tie in the middle.
+    p, rewards, size = np.array([0.1, 0.3, 0.2, 0.25, 0.15]), np.array([0, 1, 1, 2, 3]), 4
+    paid = np.zeros(5)
+    for others in product(range(5), repeat=size - 1):
+        for y in range(5):
+            drawn = [y, *others]
+            shaped = shape("best_of_n", rewards[drawn], np.zeros(size))
+            paid[y] += np.prod(p[list(others)]) * shaped[0]
+    worse, up_to = (
+        np.array([p[op(rewards, r)].sum() for r in rewards]) for op in (np.less, np.less_equal)
+    )
+    np.testing.assert_allclose(paid, (up_to**size - worse**size) / (up_to - worse), rtol=1e-12)
+    # p times it is a distribution: that of the best of 4, ties broken by lot.
+    assert (p * paid).sum() == pytest.approx(1, rel=1e-12)
+
+
+@given(columns(broken=False))
+def test_best_of_n_reads_the_order_of_rewards_and_pays_1_on_average(batch):
+    shaped = run("best_of_n", batch)
+    cubed = batch._replace(rewards=5 * batch.rewards**3 - 2)
+    np.testing.assert_array_equal(run("best_of_n", cubed), shaped)
+    for row, paid in zip(batch.rows(), shaped.reshape(-1, batch.groups.size), strict=True):
+        for label in np.unique(batch.groups):
+            own = paid[(batch.groups == label) & ~np.isnan(row.rewards)]
+            if own.size:
+                assert own.mean() == pytest.approx(1, rel=1e-12)
+                # Leaving the sample out of its baseline stretches what a fixed sum leaves.
+                expected = own.size / max(1, own.size - 1) * (own - 1)
+                np.testing.assert_allclose(polymode.leave_one_out(own), expected, atol=1e-12)
+
+
 # Known answers.
 
 
@@ -542,6 +584,11 @@ def test_hand_calculations():
     np.testing.assert_allclose(shaped, [5 / 6, 5 / 6, 0, 7 / 6], rtol=1e-12)
     shaped = shape("gapo", rewards, log_q, modes=modes, threshold=1, n_options=3, invalid=-1)
     np.testing.assert_allclose(shaped, [2 / 3, 2 / 3, -1, 1], rtol=1e-12)
+    # Three of four share 4; in a group of their own, the first two share 2, the fourth takes 2.
+    shaped = shape("best_of_n", rewards, log_q)
+    np.testing.assert_allclose(shaped, [4 / 3, 4 / 3, 0, 4 / 3], rtol=1e-12)
+    shaped = shape("best_of_n", rewards, log_q, groups=[0, 0, 1, 1])
+    np.testing.assert_array_equal(shaped, [1, 1, 0, 2])
 
 
 def test_hand_calculation_of_pass_at_k():
@@ -574,6 +621,8 @@ def test_single_samples_and_groups_without_a_correct_sample():
         elif name == "gapo" and "n_options" not in parameters:
             wrong = parameters.get("invalid", 0)
             np.testing.assert_array_equal(shaped, [1, wrong, np.nan, wrong, wrong])
+        elif name == "best_of_n":
+            np.testing.assert_array_equal(shaped, [1, 1, np.nan, 1, 1])
         elif parameters.get("k") == 2:
             expected = [np.nan] * 3 + [0.0, 0.0]
             np.testing.assert_array_equal(shaped, expected)
@@ -601,8 +650,8 @@ def test_gradients_are_right():
     log_q, log_p = torch.log(torch.rand(2, 5, dtype=torch.float64, generator=generator))
     rewards = torch.tensor([0.0, 1.0, 2.0, 1.5, 0.1], dtype=torch.float64, requires_grad=True)
     for name, parameters in CASES:
-        if name == "pass_at_k":
-            continue  # depends on the rewards through the threshold only
+        if name in {"pass_at_k", "best_of_n"}:
+            continue  # they only compare rewards
         keywords = {"lengths": torch.ones(5), "modes": [0, 0, 1, 0, 1], "groups": [0, 0, 0, 1, 1]}
         assert torch.autograd.gradcheck(
             lambda r, q, p, n=name, kw={**keywords, **parameters}: shape(

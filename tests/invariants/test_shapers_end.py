@@ -38,6 +38,11 @@ def gapo(log_p):
     return np.where(GOOD, 1 - (p / p.sum() - 1 / 2), REWARDS)
 
 
+def best_of_8(log_p):
+    wrong = np.exp(log_p[~GOOD]).sum()
+    return np.where(GOOD, (1 - wrong**GROUP) / (1 - wrong), wrong ** (GROUP - 1))
+
+
 ENDS = {
     "plain": named("plain"),
     "anchored": named("anchored", beta=BETA, threshold=1),
@@ -50,6 +55,7 @@ ENDS = {
     "dra": lambda log_p: REWARDS / (1 + (GROUP - 1) * np.exp(log_p)),
     "pass_at_k": pass_at_4,
     "gapo": gapo,
+    "best_of_n": best_of_8,
 }
 
 

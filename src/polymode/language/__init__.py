@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from polymode.language.shared_prompt import score_completions as score_completions
     from polymode.language.tasks import TASKS as TASKS
     from polymode.language.tasks import PickingTask as PickingTask
+    from polymode.language.token_kl import TokenKLConfig as TokenKLConfig
+    from polymode.language.token_kl import TokenKLTrainer as TokenKLTrainer
     from polymode.language.trainers import MARAGRPOTrainer as MARAGRPOTrainer
     from polymode.language.trainers import MARATrainer as MARATrainer
     from polymode.language.trainers import ShapedTrainer as ShapedTrainer
@@ -32,6 +34,8 @@ _HOMES = {
     "ShapingMixin": "hook",
     "SharedPrompts": "shared_prompt",
     "TASKS": "tasks",
+    "TokenKLConfig": "token_kl",
+    "TokenKLTrainer": "token_kl",
     "score_completions": "shared_prompt",
 }
 __all__ = [
@@ -45,6 +49,8 @@ __all__ = [
     "ShapedTrainer",
     "ShapingMixin",
     "SharedPrompts",
+    "TokenKLConfig",
+    "TokenKLTrainer",
     "score_completions",
 ]
 

@@ -1,6 +1,7 @@
 """Settings of the trainers: TRL's own, and what shaping and anchoring add."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +97,10 @@ class ShapingFields:
         parent: Any = super()
         if hasattr(parent, "__post_init__"):
             parent.__post_init__()
+
+    def own_problems(self) -> Iterable[str]:
+        """Return what is wrong with settings that only this config has, one line each."""
+        return ()
 
 
 @dataclass

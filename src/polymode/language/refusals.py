@@ -41,6 +41,7 @@ def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     yield from _sampling_problems(args)
     yield from _reward_problems(args)
     yield from _loss_problems(args)
+    yield from args.own_problems()
 
 
 def _threshold_problems(args: Any) -> Iterator[str]:

@@ -5,7 +5,8 @@ lengths, modes`` and its own parameters. The columns that it cannot do without a
 have no default, and so are its own parameters without one: `shape` reads both off the signature.
 A new shaper is one function and one line in `SHAPERS`.
 
-`probability` holds those that read how likely a sample is, `frequency` those that count.
+`probability` holds those that read how likely a sample is, `frequency` those that count, and
+`selection` the one that keeps the best.
 """
 
 from polymode.core.shaping.frequency import (
@@ -24,10 +25,12 @@ from polymode.core.shaping.probability import (
     unlikeliness,
 )
 from polymode.core.shaping.registry import SHAPERS, shape
+from polymode.core.shaping.selection import best_of_n
 
 __all__ = [
     "SHAPERS",
     "anchored",
+    "best_of_n",
     "differential_smoothing",
     "dra",
     "entropy_bonus",

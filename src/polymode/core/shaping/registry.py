@@ -9,7 +9,7 @@ from jaxtyping import Float, Real
 
 from polymode.core import checks
 from polymode.core.arrays import Array
-from polymode.core.shaping import frequency, probability
+from polymode.core.shaping import frequency, probability, selection
 from polymode.core.shaping.columns import COLUMNS, column_problems
 
 __all__ = ["SHAPERS", "shape"]
@@ -29,6 +29,7 @@ SHAPERS: Mapping[str, Shaper] = MappingProxyType(
         "dra": frequency.dra,
         "uniqueness": frequency.uniqueness,
         "gapo": frequency.gapo,
+        "best_of_n": selection.best_of_n,
     }
 )
 """The shapers by name, read-only: the functions that `shape` calls."""
