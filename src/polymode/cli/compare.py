@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polymode.diagnostics import Comparison
     from polymode.report import Table
 
-_ONLY_ELSEWHERE = {"samples", "entropy over modes", "pass@1"}  # a terminal is narrow
+_ONLY_ELSEWHERE = {"prompts", "samples", "pass@1"}  # a terminal is narrow
 
 HELP = (
     "Compare runs: quality against diversity, promised against measured.\n\n"
@@ -172,12 +172,18 @@ def _rich(table: "Table") -> RichTable:
     kept = [i for i, column in enumerate(table.columns) if column.title not in _ONLY_ELSEWHERE]
     for i in kept:
         column = table.columns[i]
-        out.add_column(Text(column.title), justify="right" if column.number else "left")
+        width = max(map(len, (row[i].detail for row in table.rows)), default=0)
+        out.add_column(
+            Text(column.title),
+            justify="right" if column.number else "left",
+            overflow="fold",
+            min_width=width - 2 if column.number and width else None,
+        )
     for row in table.rows:
         cells: list[Text] = []
         for cell in (row[i] for i in kept):
             text = Text(shown(cell.text, 60), style="bold" if cell.strong else "")
-            detail = shown(cell.detail).strip("[]").replace(", ", "–")
+            detail = shown(cell.detail).strip("[]").replace(", ", "\u2013")
             cells.append(text.append(f"\n{detail}", "dim") if detail else text)
         out.add_row(*cells)
     return out

@@ -48,7 +48,7 @@ FIGURES: Mapping[str, Figure] = {
     "pass_1": Figure("pass@1", "", True, 1.0),
     "pass_k": Figure("pass@k", "", True, 1.0),
     "effective_modes": Figure("effective modes", "modes per prompt", True),
-    "effective_good_modes": Figure("effective good modes", "modes per prompt", True),
+    "effective_good_modes": Figure("good modes", "modes per prompt", True),
     "entropy": Figure("entropy over modes", "nats", True),
     "kl": Figure("kl(p, q)", "nats", None),
 }

@@ -78,7 +78,9 @@ def read_runs(paths: Sequence[str], options: ReadOptions | None = None) -> tuple
     for text in paths:
         name, path = _named(text)
         try:
-            found.append([replace(run, name=n) for run, n in _read(name, path, options)])
+            runs = _read(name, path, options)
+            alone = len(paths) == 1 and len(runs) > 1 and not text.startswith(f"{name}=")
+            found.append([run if alone else replace(run, name=n) for run, n in runs])
         except (InputError, OSError) as error:
             problems.append(" ".join(str(error).split()))
     if problems:

@@ -6,7 +6,7 @@ from polymode.diagnostics.comparison import Comparison
 from polymode.report.blocks import Block, Prose, Section
 from polymode.report.comparison.plots import curve_plots, front_plot, promise_plots
 from polymode.report.comparison.prompts import prompt_order, prompt_table, prompt_views
-from polymode.report.comparison.tables import pair_table, promise_table, summary_table
+from polymode.report.comparison.tables import pair_table, summary_table
 from polymode.report.comparison.verdict import verdict
 from polymode.report.page import page
 
@@ -38,7 +38,8 @@ def comparison_page(comparison: Comparison, *, facts: Mapping[str, str] | None =
         Without jinja2.
     """
     names = [found.run.name for found in comparison.runs]
-    title = " against ".join(names) if len(names) <= 3 else f"{len(names)} runs beside each other"
+    few = len(names) <= 4
+    title = f"{', '.join(names)} compared" if few else f"{len(names)} runs compared"
     return page(
         title,
         tuple(_sections(comparison)),
@@ -56,8 +57,6 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
     if promises := promise_plots(comparison):
         lead = "What the optimum of each objective gives, beside what its model gives."
         yield Section("promises", "Promised and measured", promises, lead, beside=True)
-        if table := promise_table(comparison):
-            yield Section("answers", "Answers", [table])
     if curves := curve_plots(comparison):
         yield Section("training", "Training", curves, beside=True)
     if pairs := pair_table(comparison):

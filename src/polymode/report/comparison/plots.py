@@ -195,7 +195,7 @@ def _promise(i: int, name: str, promise: Any, top: float) -> Plot:
         "hovertemplate": "%{x}: %{y:.4f}<extra>promised</extra>",
     }
     layout = {
-        "xaxis": {"type": "category"},
+        "xaxis": {"type": "category", "showgrid": False},
         "yaxis": {"title": {"text": "probability"}, "range": [0, top]},
         "bargap": 0.35,
     }

@@ -27,17 +27,18 @@ def summary_table(comparison: Comparison) -> Table:
     """
     names = _shown_figures(comparison)
     level = f"{100 * comparison.settings.level:g} %"
-    columns = [Column("run", number=False), Column("prompts"), Column("samples", "per prompt")]
+    columns = [Column("run", number=False)]
     columns += [Column(_title(comparison, name), FIGURES[name].unit) for name in names]
     columns += [Column("front", "share of rounds", number=False)]
+    columns += [Column("prompts"), Column("samples", "per prompt")]
     best = {name: _best(comparison, name) for name in names}
     kinds = len({found.run.kind for found in comparison.runs}) > 1
     rows = [
-        [*_head(found, with_kind=kinds), *_cells(found, names, best), _front(found)]
+        [_name(found, kinds), *_cells(found, names, best), _front(found), *_sizes(found)]
         for found in comparison.runs
     ]
     caption = (
-        f"Means over prompts with {level} bootstrap intervals; good is a reward of at least "
+        f"Means over {_prompts(comparison)} with {level} bootstrap intervals; good is a reward of at least "
         f"{comparison.settings.threshold:g}. Front: no other run is better in both "
         f"{_axis(comparison, 'quality')} and {_axis(comparison, 'diversity')}."
     )
@@ -157,11 +158,12 @@ def _shown_figures(comparison: Comparison) -> list[str]:
     same = all(math.isclose(f["pass_1"].value, f["reward"].value) for f in known)
     twice = {"pass_1"} if same else set[str]()
     twice |= {"pass_k"} if comparison.settings.k == 1 else set()
-    kept = twice - {comparison.settings.quality}
+    twice.add("entropy")  # the logarithm of the effective modes
+    twice -= {comparison.settings.quality, comparison.settings.diversity}
     return [
         name
         for name in FIGURES
-        if name not in kept and any(not math.isnan(f[name].value) for f in known)
+        if name not in twice and any(not math.isnan(f[name].value) for f in known)
     ]
 
 
@@ -182,15 +184,28 @@ def _best(comparison: Comparison, name: str) -> float:
     return max(known) if len(set(known)) > 1 else math.nan
 
 
-def _head(found: Compared, *, with_kind: bool) -> list[Cell]:
-    """Return the cells that say what a run is."""
-    name = Cell(found.run.name, found.run.kind if with_kind else "", found.run.name)
+def _prompts(comparison: Comparison) -> str:
+    """Say over how many prompts the figures are."""
+    sizes = {len(found.prompts.keys) for found in comparison.runs if found.prompts is not None}
+    if len(sizes) != 1:
+        return "prompts"
+    (n,) = sizes
+    return "one prompt" if n == 1 else f"{n:,} prompts"
+
+
+def _name(found: Compared, with_kind: bool) -> Cell:
+    """Return the cell that says which run a row is about."""
+    return Cell(found.run.name, found.run.kind if with_kind else "", found.run.name)
+
+
+def _sizes(found: Compared) -> list[Cell]:
+    """Return the cells that say on how much the figures rest."""
     if found.prompts is None:
-        return [name, Cell("-"), Cell("-")]
+        return [Cell("-"), Cell("-")]
     n, sizes = len(found.prompts.keys), found.prompts.n_samples
     usual = float(np.median(sizes))
     samples = Cell("exact", value=math.inf) if not sizes.any() else Cell(f"{usual:g}", value=usual)
-    return [name, Cell(f"{n:,}", value=n), samples]
+    return [Cell(f"{n:,}", value=n), samples]
 
 
 def _cells(found: Compared, names: list[str], best: dict[str, float]) -> list[Cell]:

@@ -1,5 +1,6 @@
 """What a reader should take away from a comparison, in sentences."""
 
+import math
 from collections.abc import Iterator
 
 from polymode.diagnostics.comparison import Compared, Comparison
@@ -25,7 +26,10 @@ def verdict(comparison: Comparison) -> tuple[str, ...]:
         Which runs are on the front; then how the pairs differ and how far runs are from what was
         promised to them.
     """
-    return (_front(comparison), *_differences(comparison), *_promises(comparison))
+    known = [found for found in comparison.runs if found.figures]
+    apart = len(known) > 1 and not comparison.shared
+    caveat = ("The runs are compared on different prompts: read this as a hint.",) if apart else ()
+    return (_front(comparison), *caveat, *_differences(comparison), *_promises(comparison))
 
 
 def _front(comparison: Comparison) -> str:
@@ -45,12 +49,23 @@ def _front(comparison: Comparison) -> str:
 
     if len(known) == 1:
         return f"{known[0].run.name}: {words(known[0])}."
-    front = [found for found in known if found.on_front]
+    front = [found.run.name for found in known if found.on_front]
     if len(front) == 1:
-        best = front[0].run.name
-        return f"{best} is the best run: none is better in {quality} or in {diversity}."
-    each = "; ".join(f"{found.run.name} ({words(found)})" for found in front)
-    return f"{len(front)} of {len(known)} runs trade {quality} against {diversity}: {each}."
+        return f"{front[0]} is the best run: none is better in {quality} or in {diversity}."
+    best, widest = (
+        max(known, key=lambda found: _order(found.figures[axis].value))
+        for axis in (settings.quality, settings.diversity)
+    )
+    return (
+        f"{best.run.name} has the highest {quality} ({number(best.figures[settings.quality].value)}"
+        f"), {widest.run.name} the most {diversity} "
+        f"({number(widest.figures[settings.diversity].value)}). On the front: {', '.join(front)}."
+    )
+
+
+def _order(value: float) -> float:
+    """Let what is not known come last."""
+    return -math.inf if math.isnan(value) else value
 
 
 def _differences(comparison: Comparison) -> Iterator[str]:

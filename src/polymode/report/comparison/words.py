@@ -30,7 +30,7 @@ def number(value: float) -> str:
         return "-"
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    size = abs(value)
+    size = abs(round(value, 3)) or abs(value)
     if size < 0.001 or size >= 1e5:
         return f"{value:.2e}"
     return f"{value:,.{max(0, 3 if size < 1 else 2 - math.floor(math.log10(size)))}f}"
