@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polymode.diagnostics import Comparison
     from polymode.report import Table
 
-_ONLY_ELSEWHERE = {"prompts", "samples", "pass@1"}  # a terminal is narrow
+_ONLY_ELSEWHERE = {"prompts", "samples", "pass@1", "kl(p, q)"}  # a terminal is narrow
 
 HELP = (
     "Compare runs: quality against diversity, promised against measured.\n\n"

@@ -81,7 +81,9 @@ def prompt_table(comparison: Comparison, keys: Sequence[str]) -> Table:
                 value = float(prompts.column(axis)[place[key]]) if key in place else float("nan")
                 row.append(Cell(number(value), value=None if np.isnan(value) else value))
         rows.append(row)
-    caption = f"The {len(rows)} prompts on which runs differ most."
+    n = len(texts)
+    some = f"All {n:,} prompts, first those" if len(rows) == n else f"The {len(rows)} of {n:,} prompts"
+    caption = f"{some} on which runs differ most."
     return Table("prompts", caption, columns, rows)
 
 

@@ -38,8 +38,8 @@ def summary_table(comparison: Comparison) -> Table:
         for found in comparison.runs
     ]
     caption = (
-        f"Means over {_prompts(comparison)} with {level} bootstrap intervals; good is a reward of at least "
-        f"{comparison.settings.threshold:g}. Front: no other run is better in both "
+        f"Means over {_prompts(comparison)} with {level} bootstrap intervals; good is a reward of "
+        f"at least {comparison.settings.threshold:g}. Front: no other run is better in both "
         f"{_axis(comparison, 'quality')} and {_axis(comparison, 'diversity')}."
     )
     return Table("summary", caption, columns, rows)
