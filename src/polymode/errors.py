@@ -16,6 +16,7 @@ __all__ = [
     "PolymodeError",
     "PolymodeWarning",
     "ShapeError",
+    "TooFewSamplesWarning",
     "UnsupportedOptionError",
 ]
 
@@ -142,3 +143,7 @@ class InputError(PolymodeError, ValueError):
 
 class PolymodeWarning(UserWarning):
     """Category of every warning that polymode emits."""
+
+
+class TooFewSamplesWarning(PolymodeWarning):
+    """There was too little to tell how sure a number is: its standard error is NaN, never 0."""
