@@ -12,8 +12,9 @@ from polymode.diagnostics.basis import Basis, choose_basis, redraw
 from polymode.diagnostics.figures import FIGURES, PromptFigures
 from polymode.diagnostics.pairs import MIN_PAIRS, Pair, paired_tests
 from polymode.diagnostics.records import Run
-from polymode.diagnostics.resampling import Estimate, estimate, on_front
+from polymode.diagnostics.resampling import estimate, on_front
 from polymode.errors import ArgumentError
+from polymode.metrics.intervals import Estimate
 
 __all__ = ["Compared", "Comparison", "Settings", "compare_runs"]
 
@@ -206,7 +207,7 @@ def _compared(
             out.append(Compared(run, None, {}, "nothing", False, np.nan))
             continue
         kind = resampled[name]
-        found = _estimates(points[name], rounds[name], kind, settings)
+        found = _estimates(figures[name], rounds[name], kind, settings)
         share = np.nan if sure else float(often[name].mean())
         out.append(Compared(run, figures[name], found, kind, bool(here[name]), share))
     return tuple(out)
@@ -222,8 +223,12 @@ def _front(points: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     return dict(zip(points, np.moveaxis(found, -1, 0), strict=True))
 
 
-def _estimates(point: Any, rounds: Any, kind: str, settings: Settings) -> dict[str, Estimate]:
+def _estimates(
+    prompts: PromptFigures, rounds: Any, kind: str, settings: Settings
+) -> dict[str, Estimate]:
     """Return each figure of a run with its interval."""
+    point = _mean(prompts.values)
+    n = prompts.n_samples.sum() if kind == "samples" else len(prompts.keys)
     return {
         name: estimate(
             float(point[i]),
@@ -231,6 +236,7 @@ def _estimates(point: Any, rounds: Any, kind: str, settings: Settings) -> dict[s
             level=settings.level,
             reflect=kind == "samples",
             largest=figure.largest,
+            n=int(n),
         )
         for i, (name, figure) in enumerate(FIGURES.items())
     }

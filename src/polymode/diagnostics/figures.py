@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
-from scipy.special import gammaln
 
 from polymode.core import checks
 from polymode.core.groups import Groups
-from polymode.diagnostics.rarefaction import mode_entropy
+from polymode.diagnostics.rarefaction import rarefied_entropy
 from polymode.diagnostics.records import Exact, Samples
+from polymode.metrics.best_of import pass_at_k
 
 __all__ = ["FIGURES", "Figure", "PromptFigures", "exact_figures", "n_answered", "prompt_figures"]
 
@@ -141,7 +141,7 @@ def prompt_figures(
     found = {
         "reward": groups.sum(samples.rewards) / n,
         "pass_1": groups.count(good) / n,
-        "pass_k": _pass_at_k(n, groups.count(good), k),
+        "pass_k": pass_at_k(groups.count(good), n, k=k),
         "kl": groups.sum(samples.log_ratios) / n,
     }
     has_mode = np.asarray([mode is not None for mode in samples.modes])
@@ -151,7 +151,7 @@ def prompt_figures(
         ("effective_modes", has_mode, sizes["all"]),
         ("effective_good_modes", has_mode & good, sizes["good"]),
     ):
-        entropy = mode_entropy(groups, keys, mask, draws=size)
+        entropy = rarefied_entropy(groups, keys, mask, draws=size)
         found[name] = np.where(np.isnan(entropy), 0.0, np.exp(entropy))
         found.setdefault("entropy", entropy)
     return PromptFigures(samples.keys, n, np.stack([found[name] for name in FIGURES], axis=1))
@@ -220,12 +220,3 @@ def exact_figures(exact: Exact, *, threshold: float, k: int) -> PromptFigures:
     }
     row = np.asarray([[found[name] for name in FIGURES]])
     return PromptFigures((exact.key,), np.zeros(1, dtype=int), row)
-
-
-def _pass_at_k(n: Any, c: Any, k: int) -> Float[Any, " P"]:
-    """Return the share of subsets of k samples with a good one; NaN where n < k."""
-    rest = n - c
-    with np.errstate(invalid="ignore"):
-        log_miss = gammaln(rest + 1) - gammaln(np.maximum(rest - k, 0) + 1)
-        log_miss -= gammaln(n + 1) - gammaln(np.maximum(n - k, 0) + 1)
-    return np.where(n < k, np.nan, np.where(rest < k, 1.0, -np.expm1(log_miss)))

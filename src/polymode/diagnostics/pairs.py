@@ -10,7 +10,8 @@ from jaxtyping import Float
 from scipy.stats import wilcoxon
 
 from polymode.diagnostics.figures import PromptFigures
-from polymode.diagnostics.resampling import Estimate, estimate, redraw_means
+from polymode.diagnostics.resampling import estimate, redraw_means
+from polymode.metrics.intervals import Estimate
 
 __all__ = ["MIN_PAIRS", "Pair", "holm", "paired_tests", "wilcoxon_p"]
 
@@ -86,7 +87,9 @@ def paired_tests(
         p_values = np.asarray([wilcoxon_p(differences) for *_, differences in rows])
         for (first, second, d), p, adjusted in zip(rows, p_values, holm(p_values), strict=True):
             rounds = redraw_means(d[:, None], n_rounds=n_rounds, rng=rng)[:, 0]
-            found = estimate(float(d.mean()), rounds, level=level, reflect=False, largest=np.inf)
+            found = estimate(
+                float(d.mean()), rounds, level=level, reflect=False, largest=np.inf, n=len(d)
+            )
             out.append(Pair(first, second, axis, len(d), found, float(p), float(adjusted)))
     return tuple(out)
 

@@ -9,10 +9,10 @@ from scipy.stats import hypergeom
 
 from polymode.core.groups import Groups
 
-__all__ = ["mode_entropy"]
+__all__ = ["rarefied_entropy"]
 
 
-def mode_entropy(
+def rarefied_entropy(
     groups: Groups, keys: Any, mask: Bool[Any, " n"], *, draws: Any = None
 ) -> Float[Any, " g"]:
     r"""Return the entropy over modes that subsamples of each group have on average.

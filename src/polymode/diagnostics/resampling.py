@@ -1,34 +1,15 @@
 """Means over prompts with bootstrap intervals; fronts of runs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-__all__ = ["Estimate", "estimate", "on_front", "redraw_means"]
+from polymode.metrics.intervals import Estimate
+
+__all__ = ["estimate", "on_front", "redraw_means"]
 
 _CELLS = 4_000_000  # numbers of one block of redrawn prompts: 32 MB
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its uncertainty.
-
-    Parameters
-    ----------
-    value : float
-        The estimate; NaN where there is none.
-    standard_error : float
-        Standard deviation over the bootstrap rounds; NaN where nothing can be resampled.
-    low, high : float
-        Ends of the interval; NaN likewise.
-    """
-
-    value: float
-    standard_error: float
-    low: float
-    high: float
 
 
 def redraw_means(
@@ -70,7 +51,13 @@ def redraw_means(
 
 
 def estimate(
-    value: float, rounds: Float[Any, " rounds"], *, level: float, reflect: bool, largest: float
+    value: float,
+    rounds: Float[Any, " rounds"],
+    *,
+    level: float,
+    reflect: bool,
+    largest: float,
+    n: int,
 ) -> Estimate:
     """Return an estimate with the interval that its bootstrap rounds give.
 
@@ -87,6 +74,8 @@ def estimate(
         are biased as much as they are themselves, as an entropy of drawn samples is.
     largest : float
         The largest possible value; the smallest is taken to be 0 when reflecting.
+    n : int
+        From how many prompts, or samples of one prompt.
 
     Returns
     -------
@@ -99,11 +88,11 @@ def estimate(
     """
     known = rounds[~np.isnan(rounds)]
     if len(known) == 0 or np.isnan(value):
-        return Estimate(value, np.nan, np.nan, np.nan)
+        return Estimate(value, np.nan, np.nan, np.nan, n)
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
     if reflect:
         low, high = max(2 * value - high, 0.0), min(2 * value - low, largest)
-    return Estimate(value, float(known.std()), low, high)
+    return Estimate(value, float(known.std()), low, high, n)
 
 
 def on_front(

@@ -82,7 +82,8 @@ def prompt_table(comparison: Comparison, keys: Sequence[str]) -> Table:
                 row.append(Cell(number(value), value=None if np.isnan(value) else value))
         rows.append(row)
     n = len(texts)
-    some = f"All {n:,} prompts, first those" if len(rows) == n else f"The {len(rows)} of {n:,} prompts"
+    every = len(rows) == n
+    some = f"All {n:,} prompts, first those" if every else f"The {len(rows)} of {n:,} prompts"
     caption = f"{some} on which runs differ most."
     return Table("prompts", caption, columns, rows)
 

@@ -3,7 +3,7 @@
 import math
 
 from polymode.diagnostics.figures import FIGURES
-from polymode.diagnostics.resampling import Estimate
+from polymode.metrics.intervals import Estimate
 
 __all__ = ["figure_words", "interval", "number", "p_words", "signed"]
 
