@@ -36,7 +36,7 @@ def demo_runs(path: Path) -> list[Run]:
             version = result["schema_version"]
             raise InputError(f"{path} must have schema_version 1, got {version!r}")
         task = result["settings"]["task"]
-        base = Run("base", "demo", path, _exact(task, result["base"]["exact"]))
+        base = Run("base", "demo", path.parent, _exact(task, result["base"]["exact"]))
         return [base, *(_trained(name, run, task, path) for name, run in result["runs"].items())]
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -58,7 +58,7 @@ def _trained(name: str, run: Mapping[str, Any], task: str, path: Path) -> Run:
         tuple(map(float, measured["probabilities"].values())),
         float(run["total_variation_to_promise"]),
     )
-    return Run(name, "demo", path, _exact(task, measured), _curves(run["history"]), promise)
+    return Run(name, "demo", path.parent, _exact(task, measured), _curves(run["history"]), promise)
 
 
 def _curves(history: list[Mapping[str, Any]]) -> tuple[Curve, ...]:

@@ -42,7 +42,7 @@ def evaluation_runs(home: Path, mode: ModeFunction | None) -> list[Run]:
     by_model = dict[str, list[Mapping[str, Any]]]()
     for row in _rows(path):
         by_model.setdefault(str(row["model"]), []).append(row)
-    runs = [_run(name, rows, path, mode) for name, rows in by_model.items()]
+    runs = [_run(name, rows, home, mode) for name, rows in by_model.items()]
     if not runs:
         raise InputError(f"{path} is empty")
     return runs
@@ -73,7 +73,7 @@ def _row(line: str, place: str) -> Mapping[str, Any]:
     return row
 
 
-def _run(name: str, rows: list[Mapping[str, Any]], path: Path, mode: ModeFunction | None) -> Run:
+def _run(name: str, rows: list[Mapping[str, Any]], home: Path, mode: ModeFunction | None) -> Run:
     """Return one model."""
     has_modes = any(row.get("mode") is not None for row in rows)
     samples, notes = samples_of(
@@ -86,8 +86,8 @@ def _run(name: str, rows: list[Mapping[str, Any]], path: Path, mode: ModeFunctio
         mode,
     )
     if samples is None:
-        raise InputError(f"{path} has no sample of {name} with a reward")
-    return Run(name, "evaluation", path, samples, notes=tuple(notes))
+        raise InputError(f"{home} has no sample of {name} with a reward")
+    return Run(name, "evaluation", home, samples, notes=tuple(notes))
 
 
 def _number(value: Any) -> float:
