@@ -142,7 +142,7 @@ def test_samples_that_are_no_text_or_have_no_reward_are_told(tmp_path):
         read_runs([home])
     (tmp_path / "e" / "samples.jsonl").unlink()
     (tmp_path / "e" / "evaluation.json").write_text("{}")
-    with pytest.raises(InputError, match="evaluation.json alone has no samples"):
+    with pytest.raises(InputError, match=r"evaluation\.json alone has no samples"):
         read_runs([home])
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("trl")
-pa = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow")
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polymode.diagnostics import ReadOptions, compare_runs, read_runs
@@ -158,7 +159,7 @@ def test_a_truncated_table_is_told(copy):
 
 
 def test_an_empty_table_is_told(copy):
-    empty = dict.fromkeys(("step", "prompt", "completion", "reward", "advantage"), [])
+    empty = {key: [] for key in ("step", "prompt", "completion", "reward", "advantage")}
     pq.write_table(pa.table(empty), copy / "completions" / "completions_00003.parquet")
     with pytest.raises(InputError, match="is empty"):
         read(copy)
