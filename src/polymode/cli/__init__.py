@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from polymode.cli.compare import HELP as COMPARE_HELP
+from polymode.cli.compare import compare
 from polymode.cli.demo import HELP as DEMO_HELP
 from polymode.cli.demo import demo
 from polymode.cli.paper import HELP as PAPER_HELP
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 app.command("demo", help=DEMO_HELP)(demo)
 app.add_typer(train, name="train", help=TRAIN_HELP)
+app.command("compare", help=COMPARE_HELP)(compare)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 
 

@@ -1,0 +1,199 @@
+"""What a page is made of: sections of tables, plots, prose and completions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = [
+    "Block",
+    "Cell",
+    "Column",
+    "ModeShare",
+    "Plot",
+    "PromptView",
+    "Prose",
+    "Section",
+    "Table",
+]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Parameters
+    ----------
+    text : str
+        What it says.
+    detail : str
+        What stands smaller beside it, such as an interval; may be empty.
+    value : float, str or None
+        What it is sorted by; None sorts last.
+    strong : bool
+        Whether it stands out.
+    """
+
+    text: str
+    detail: str = ""
+    value: float | str | None = None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    title : str
+        Its heading.
+    unit : str
+        Unit of its numbers; empty for none.
+    number : bool
+        Whether it is set to the right, as numbers are.
+    """
+
+    title: str
+    unit: str = ""
+    number: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, for the page, the terminal and papers alike.
+
+    Parameters
+    ----------
+    name : str
+        What identifies it on the page.
+    caption : str
+        What it shows.
+    columns : sequence of Column
+        The first one names the rows.
+    rows : sequence of sequence of Cell
+        As many cells as columns in each.
+    """
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """An interactive plot.
+
+    Parameters
+    ----------
+    name : str
+        What identifies it on the page.
+    caption : str
+        What it shows; also read aloud in its place.
+    traces : sequence of mapping
+        Traces of plotly.js. Strings ``@run-0`` … stand for the colour of a run, ``@ink`` and
+        ``@muted`` for those of the page. Names go through `plot_text`.
+    layout : mapping
+        Layout of plotly.js; fonts and colours are the page's.
+    """
+
+    name: str
+    caption: str
+    traces: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any]
+
+    kind: Literal["plot"] = "plot"
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Paragraphs, or a list.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        One for each.
+    listed : bool
+        Whether they are a list.
+    """
+
+    lines: Sequence[str]
+    listed: bool = False
+
+    kind: Literal["prose"] = "prose"
+
+
+@dataclass(frozen=True)
+class ModeShare:
+    """One mode of a prompt in one run.
+
+    Parameters
+    ----------
+    mode : str or None
+        Its name; None for completions without an answer.
+    share : float
+        Share of the samples, in [0, 1].
+    count : int
+        Number of samples.
+    reward : float
+        Their mean reward.
+    example : str
+        One of the completions.
+    """
+
+    mode: str | None
+    share: float
+    count: int
+    reward: float
+    example: str
+
+
+@dataclass(frozen=True)
+class PromptView:
+    """One prompt with what each run makes of it.
+
+    Parameters
+    ----------
+    text : str
+        The prompt.
+    summary : sequence of str
+        A few words for each run.
+    runs : sequence of tuple of str, int, sequence of ModeShare and int
+        Name, number of the colour, the most frequent modes, and how many more there are.
+    """
+
+    text: str
+    summary: Sequence[str]
+    runs: Sequence[tuple[str, int, Sequence[ModeShare], int]]
+
+    kind: Literal["prompt"] = "prompt"
+
+
+Block = Table | Plot | Prose | PromptView
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page with a heading.
+
+    Parameters
+    ----------
+    name : str
+        What links to it: letters, digits and hyphens.
+    title : str
+        The heading.
+    blocks : sequence of Block
+        What stands in it.
+    lead : str
+        A sentence under the heading; may be empty.
+    beside : bool
+        Whether blocks stand beside each other where there is room.
+    """
+
+    name: str
+    title: str
+    blocks: Sequence[Block]
+    lead: str = ""
+    beside: bool = False
