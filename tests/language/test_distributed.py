@@ -11,15 +11,15 @@ import torch
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
 
-def launch(n_processes, *arguments):
-    """Run the worker under `accelerate launch` (gloo on the CPU), or alone."""
+def launch(n_processes, *arguments, worker=WORKER):
+    """Run a worker under `accelerate launch` (gloo on the CPU), or alone."""
     command = [sys.executable]
     if n_processes > 1:
         # Under this name the launcher starts torchrun; on the CPU its processes use gloo.
         command += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
         command += ["--num_processes", str(n_processes), "--mixed_precision", "no"]
         command += ["--main_process_port", "0", "--dynamo_backend", "no"]
-    command += [str(WORKER), *map(str, arguments)]
+    command += [str(worker), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     environment["ACCELERATE_USE_CPU"] = "true"
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -348,14 +348,14 @@ def test_name_is_that_of_the_function():
 def test_what_no_process_can_find_is_refused():
     local = lambda **_: [1.0]  # noqa: E731
     with pytest.raises(
-        ArgumentError, match='must be importable to run in a process, got .*where="'
+        ArgumentError, match=r'must be importable to run in a process, got .*where="'
     ):
         guarded(local, where="process")
     with pytest.raises(ArgumentError, match=r"got '.*bad:lenght', which is not there"):
         guarded(f"{BAD}:lenght")
     with pytest.raises(ArgumentError, match="which is not callable"):
         guarded(f"{BAD}:not_a_function", where="thread")
-    with pytest.raises(ArgumentError, match="got 'nowhere.to:go': ModuleNotFoundError"):
+    with pytest.raises(ArgumentError, match=r"got 'nowhere\.to:go': ModuleNotFoundError"):
         guarded("nowhere.to:go")
 
 
