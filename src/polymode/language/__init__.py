@@ -1,4 +1,4 @@
-"""Post-training of language models on TRL: anchored trainers, picking tasks, an embedded model.
+"""Post-training of language models on TRL: anchored trainers, rewards, data, tasks, a model.
 
 The public names load torch and TRL on first use; importing this package does not.
 """
@@ -11,34 +11,73 @@ from polymode.errors import MissingExtraError
 if TYPE_CHECKING:
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
+    from polymode.language.countdown import CountdownTask as CountdownTask
+    from polymode.language.data import DataSettings as DataSettings
+    from polymode.language.data import Prompts as Prompts
+    from polymode.language.data import load_prompts as load_prompts
+    from polymode.language.gym import ReasoningGymTask as ReasoningGymTask
     from polymode.language.hook import AnchoringMixin as AnchoringMixin
+    from polymode.language.rewards.guard import Guard as Guard
+    from polymode.language.rewards.guard import GuardedReward as GuardedReward
+    from polymode.language.rewards.health import RewardHealth as RewardHealth
+    from polymode.language.rewards.model import ModelReward as ModelReward
+    from polymode.language.rewards.sources import Rewards as Rewards
+    from polymode.language.rewards.sources import load_rewards as load_rewards
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
     from polymode.language.tasks import TASKS as TASKS
     from polymode.language.tasks import PickingTask as PickingTask
+    from polymode.language.tasks import Task as Task
+    from polymode.language.tasks import find_task as find_task
     from polymode.language.trainers import MARAGRPOTrainer as MARAGRPOTrainer
     from polymode.language.trainers import MARATrainer as MARATrainer
 
 _HOMES = {
     "AnchoringMixin": "hook",
+    "CountdownTask": "countdown",
+    "DataSettings": "data",
+    "Guard": "rewards.guard",
+    "GuardedReward": "rewards.guard",
     "MARAConfig": "config",
     "MARAGRPOConfig": "config",
     "MARAGRPOTrainer": "trainers",
     "MARATrainer": "trainers",
+    "ModelReward": "rewards.model",
     "PickingTask": "tasks",
+    "Prompts": "data",
+    "ReasoningGymTask": "gym",
+    "RewardHealth": "rewards.health",
+    "Rewards": "rewards.sources",
     "SharedPrompts": "shared_prompt",
     "TASKS": "tasks",
+    "Task": "tasks",
+    "find_task": "tasks",
+    "load_prompts": "data",
+    "load_rewards": "rewards.sources",
     "score_completions": "shared_prompt",
 }
 __all__ = [
     "TASKS",
     "AnchoringMixin",
+    "CountdownTask",
+    "DataSettings",
+    "Guard",
+    "GuardedReward",
     "MARAConfig",
     "MARAGRPOConfig",
     "MARAGRPOTrainer",
     "MARATrainer",
+    "ModelReward",
     "PickingTask",
+    "Prompts",
+    "ReasoningGymTask",
+    "RewardHealth",
+    "Rewards",
     "SharedPrompts",
+    "Task",
+    "find_task",
+    "load_prompts",
+    "load_rewards",
     "score_completions",
 ]
 

@@ -94,9 +94,7 @@ def test_a_failing_reward_stops_the_training_after_a_checkpoint(kind, tiny_model
         def on_train_end(self, *_, **__):
             ended.append(True)
 
-    trainer = make(
-        kind, tiny_model, tmp_path, [reward], callbacks=[Witness(), health], max_steps=5
-    )
+    trainer = make(kind, tiny_model, tmp_path, [reward], callbacks=[Witness(), health], max_steps=5)
     expected = (
         rf"^reward 'always_raises' could not score 100% of the last {2 * N} completions .*raised "
         r"OSError: the judge is down; .*; training stopped after step 2, with a checkpoint$"
