@@ -85,14 +85,14 @@ def test_which_logit_must_be_clear(one_logit, three_logits):
         ModelReward(three_logits)
     with pytest.raises(InputError, match="#LABEL, got '7'"):
         ModelReward(three_logits + "#7")
-    with pytest.raises(InputError, match="has 1 logits .*got 'nice'"):
+    with pytest.raises(InputError, match=r"has 1 logits .*got 'nice'"):
         ModelReward(one_logit + "#nice")
 
 
 def test_a_model_that_cannot_be_had_is_told_in_one_line(tmp_path):
-    with pytest.raises(InputError, match="^model must be a directory, a hub id"):
+    with pytest.raises(InputError, match=r"^model must be a directory, a hub id"):
         ModelReward(str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="^reward model 'no/such' cannot be loaded: .+") as caught:
+    with pytest.raises(InputError, match=r"^reward model 'no/such' cannot be loaded: .+") as caught:
         ModelReward("no/such")
     assert "\n" not in str(caught.value)
 

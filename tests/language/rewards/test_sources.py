@@ -77,7 +77,7 @@ def test_the_guard_is_that_of_all():
 def test_all_that_is_wrong_is_told_at_once():
     with pytest.raises(ArgumentError) as caught:
         load_rewards(
-            ["nowhere:f", "reasoning_gym", "task:dice", f"{BAD}:lenght"], weights=[1, float("nan")]
+            ["nowhere:f", "reasoning_gym", "task:dice", f"{BAD}:no_such"], weights=[1, float("nan")]
         )
     starts = (
         "weights must be one for each reward (4), got 2",
