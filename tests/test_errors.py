@@ -12,6 +12,7 @@ from polymode.errors import (
     MissingExtraError,
     PolymodeError,
     PolymodeWarning,
+    RewardError,
     ShapeError,
     UnsupportedOptionError,
 )
@@ -22,6 +23,7 @@ EXAMPLES = [
     (ConfigError("MARAConfig", ["beta must be > 0, got 0"]), ValueError),
     (UnsupportedOptionError("MARATrainer", ["one", "two"]), NotImplementedError),
     (MissingExtraError("torch", "language"), ImportError),
+    (RewardError("reward 'f' could not score 25% of the last 100 completions"), RuntimeError),
     (InputError("samples.csv has no column 'reward'; name it with --reward"), ValueError),
 ]
 

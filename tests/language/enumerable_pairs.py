@@ -26,7 +26,7 @@ def conditionals(joint):
 
 
 def make_enumerable(model, tokenizer, joint):
-    """Solve for the head of a model, so that it writes pairs with these probabilities, then ends."""
+    """Solve for the head of a model, so that it writes pairs with these odds, then ends."""
     letters, prompt = tokenizer(LETTERS)["input_ids"], tokenizer(PROMPT)["input_ids"]
     first, second = conditionals(joint)
     contexts = [[], *([x] for x in letters), *([x, y] for x in letters for y in letters)]

@@ -15,14 +15,14 @@ WORKER = Path(__file__).with_name("distributed_worker.py")
 pytestmark = pytest.mark.slow  # every launch imports TRL anew, once for each process
 
 
-def launch(n_processes, *arguments, config):
-    """Run the worker under `accelerate launch` (gloo on the CPU), or alone."""
+def launch(n_processes, *arguments, config="cpu_gloo.yaml", worker=WORKER):
+    """Run a worker under `accelerate launch` (gloo on the CPU), or alone."""
     command = [sys.executable]
     if n_processes > 1:
         command += ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
         command += ["--num_processes", str(n_processes), "--mixed_precision", "no"]
         command += ["--main_process_port", "0"]
-    command += [str(WORKER), *map(str, arguments)]
+    command += [str(worker), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -84,4 +84,4 @@ def test_mistakes_are_told_in_one_line():
     with pytest.raises(InputError, match=r"'chain_sum' does not take \{'terms': 3\}: .*terms"):
         ReasoningGymTask(dataset="chain_sum", config={"terms": 3}).rows(1, seed=0)
     with pytest.raises(ArgumentError, match="mode key"):
-        ReasoningGymTask(dataset="chain_sum", answer_key="last_numbr").mode_key("", "1")
+        ReasoningGymTask(dataset="chain_sum", answer_key="nothing").mode_key("", "1")

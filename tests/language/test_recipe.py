@@ -56,7 +56,9 @@ def test_the_comments_of_the_template_show_true_defaults():
     trainer = {field.name: field.default for field in fields(ShapedConfig)}
     known = {**vars(DataSettings(source="die")), **vars(Guard()), **trainer}
     shown = dict(re.findall(r"# +(\w+): (\S+)", text))
-    checked = [key for key in shown if key in known and key not in ("threshold_percentile", "report_to")]
+    checked = [
+        key for key in shown if key in known and key not in ("threshold_percentile", "report_to")
+    ]
     assert len(checked) > 5
     for key in checked:
         value = yaml.safe_load(shown[key])

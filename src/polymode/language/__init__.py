@@ -1,4 +1,4 @@
-"""Post-training of language models on TRL: anchored trainers, picking tasks, an embedded model.
+"""Post-training of language models on TRL: anchored trainers, rewards, data, tasks, a model.
 
 The public names load torch and TRL on first use; importing this package does not.
 """
@@ -12,11 +12,24 @@ if TYPE_CHECKING:
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
     from polymode.language.config import ShapedConfig as ShapedConfig
+    from polymode.language.countdown import CountdownTask as CountdownTask
+    from polymode.language.data import DataSettings as DataSettings
+    from polymode.language.data import Prompts as Prompts
+    from polymode.language.data import load_prompts as load_prompts
+    from polymode.language.gym import ReasoningGymTask as ReasoningGymTask
     from polymode.language.hook import ShapingMixin as ShapingMixin
+    from polymode.language.rewards.guard import Guard as Guard
+    from polymode.language.rewards.guard import GuardedReward as GuardedReward
+    from polymode.language.rewards.health import RewardHealth as RewardHealth
+    from polymode.language.rewards.model import ModelReward as ModelReward
+    from polymode.language.rewards.sources import Rewards as Rewards
+    from polymode.language.rewards.sources import load_rewards as load_rewards
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
     from polymode.language.tasks import TASKS as TASKS
     from polymode.language.tasks import PickingTask as PickingTask
+    from polymode.language.tasks import Task as Task
+    from polymode.language.tasks import find_task as find_task
     from polymode.language.token_kl import TokenKLConfig as TokenKLConfig
     from polymode.language.token_kl import TokenKLTrainer as TokenKLTrainer
     from polymode.language.trainers import MARAGRPOTrainer as MARAGRPOTrainer
@@ -24,33 +37,59 @@ if TYPE_CHECKING:
     from polymode.language.trainers import ShapedTrainer as ShapedTrainer
 
 _HOMES = {
+    "CountdownTask": "countdown",
+    "DataSettings": "data",
+    "Guard": "rewards.guard",
+    "GuardedReward": "rewards.guard",
     "MARAConfig": "config",
     "MARAGRPOConfig": "config",
     "MARAGRPOTrainer": "trainers",
     "MARATrainer": "trainers",
+    "ModelReward": "rewards.model",
     "PickingTask": "tasks",
+    "Prompts": "data",
+    "ReasoningGymTask": "gym",
+    "RewardHealth": "rewards.health",
+    "Rewards": "rewards.sources",
     "ShapedConfig": "config",
     "ShapedTrainer": "trainers",
     "ShapingMixin": "hook",
     "SharedPrompts": "shared_prompt",
     "TASKS": "tasks",
+    "Task": "tasks",
     "TokenKLConfig": "token_kl",
     "TokenKLTrainer": "token_kl",
+    "find_task": "tasks",
+    "load_prompts": "data",
+    "load_rewards": "rewards.sources",
     "score_completions": "shared_prompt",
 }
 __all__ = [
     "TASKS",
+    "CountdownTask",
+    "DataSettings",
+    "Guard",
+    "GuardedReward",
     "MARAConfig",
     "MARAGRPOConfig",
     "MARAGRPOTrainer",
     "MARATrainer",
+    "ModelReward",
     "PickingTask",
+    "Prompts",
+    "ReasoningGymTask",
+    "RewardHealth",
+    "Rewards",
     "ShapedConfig",
     "ShapedTrainer",
     "ShapingMixin",
     "SharedPrompts",
+    "Task",
     "TokenKLConfig",
     "TokenKLTrainer",
+    "find_task",
+    "load_prompts",
+    "load_rewards",
     "score_completions",
 ]
 

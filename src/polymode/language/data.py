@@ -112,7 +112,7 @@ def load_prompts(settings: DataSettings, *, tokenizer: Any = None) -> Prompts:
         listed with their numbers, counted from 1), or too few to hold some out; or if a tokenizer
         is needed and missing.
     """
-    from polymode.language.prompts import shaped
+    from polymode.language.prompt_rows import shaped
 
     task = _task(settings) if is_task(settings.source) else None
     if task is not None:

@@ -28,6 +28,12 @@ def hangs_on_junk(completions, **_):
     return length(completions)
 
 
+def hangs_on_bad(completions, **_):
+    if "bad" in completions:
+        time.sleep(60)
+    return length(completions)
+
+
 async def awaits_forever_on_junk(completions, **_):
     if "junk" in completions:
         await asyncio.sleep(60)

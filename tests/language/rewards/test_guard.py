@@ -351,11 +351,11 @@ def test_what_no_process_can_find_is_refused():
         ArgumentError, match=r'must be importable to run in a process, got .*where="'
     ):
         guarded(local, where="process")
-    with pytest.raises(ArgumentError, match=r"got '.*bad:lenght', which is not there"):
-        guarded(f"{BAD}:lenght")
+    with pytest.raises(ArgumentError, match=r"got '.*bad:no_such', which is not there"):
+        guarded(f"{BAD}:no_such")
     with pytest.raises(ArgumentError, match="which is not callable"):
         guarded(f"{BAD}:not_a_function", where="thread")
-    with pytest.raises(ArgumentError, match=r"got 'nowhere.to:go': ModuleNotFoundError"):
+    with pytest.raises(ArgumentError, match=r"got 'nowhere\.to:go': ModuleNotFoundError"):
         guarded("nowhere.to:go")
 
 

@@ -100,7 +100,7 @@ def _logit(config: Any, path: str, label: str) -> int:
         return labels[label]
     if label.isdecimal() and int(label) < n:
         return int(label)
-    names = ", ".join(labels)
+    names = ", ".join(sorted(labels, key=lambda name: labels[name]))
     raise InputError(
         f"reward model {path!r} has {n} logits ({names}): choose one as model:{path}#LABEL, "
         f"got {label!r}"

@@ -100,6 +100,8 @@ def _plain_name(source: Source) -> str:
         return name_of(source)
     if source.startswith("model:"):
         return source.removeprefix("model:").rstrip("/").rpartition("/")[2]
+    if is_task(source):
+        return source.removeprefix("task:").split(":")[:2][-1]
     return name_of(source)
 
 

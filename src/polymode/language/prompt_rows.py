@@ -22,7 +22,8 @@ def shaped(
         try:
             columns = _readable(row)
             prompt = _finished(_prompt(columns, settings), settings, tokenizer)
-            str(prompt).encode()
+            texts = [prompt] if isinstance(prompt, str) else [each["content"] for each in prompt]
+            "".join(texts).encode()
         except UnicodeEncodeError:
             bad.append(f"row {number} has a prompt with half a surrogate pair: no text")
         except _BadRowError as problem:
