@@ -1,7 +1,6 @@
 """Draw completions of one prompt, reproducibly, with transformers or vLLM."""
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -148,10 +147,10 @@ class VLLMEngine:
     """Sampling by vLLM's own API."""
 
     def __init__(self, model: str, *, max_new_tokens: int, temperature: float, seed: int) -> None:
-        if importlib.util.find_spec("vllm") is None:
-            raise MissingExtraError("vllm")
-        import vllm  # pyright: ignore[reportMissingImports]
-
+        try:
+            import vllm  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("vllm") from error
         self._vllm: Any = vllm
         path = resolve_model(model)
         base = adapter_base(path)
