@@ -12,9 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from polymode.cli.hosts import quiet_hosts
-from polymode.cli.runs import RUNS, new_run
-from polymode.errors import InputError, MissingExtraError
+from polymode.cli.runs import RUNS, last_run, new_run, quiet_hosts
+from polymode.errors import MissingExtraError
 from polymode.language.demo_run import DemoSettings, check_run, resumed_settings
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def demo(
         "model": model,
     }
     if resume:
-        out = out or _last_run()
+        out = out or last_run("demo")
         settings = resumed_settings(out, {k: v for k, v in given.items() if _was_said(ctx, k)})
     else:
         settings = DemoSettings(**given)
@@ -100,14 +99,6 @@ def _was_said(ctx: typer.Context, name: str) -> bool:
     """True if the user gave this option, rather than its default."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def _last_run() -> Path:
-    """The run that was started last."""
-    runs = list(RUNS.glob("demo-*/settings.json"))
-    if not runs:
-        raise InputError(f"nothing to resume under {RUNS}/: name a run with --out")
-    return max(runs, key=lambda path: path.stat().st_mtime).parent
 
 
 class _Screen:

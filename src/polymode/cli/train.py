@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from polymode.cli.hosts import quiet_hosts
-from polymode.cli.runs import RUNS, new_run
+from polymode.cli.runs import RUNS, new_run, quiet_hosts
 from polymode.errors import InputError, MissingExtraError
 
 HELP = "Train a model so that it keeps every good answer."

@@ -1,4 +1,4 @@
-"""Post-training of language models on TRL: anchored trainers, rewards, data, tasks, a model.
+"""Post-training of language models on TRL: trainers, rewards, data, tasks, evaluation, a model.
 
 The public names load torch and TRL on first use; importing this package does not.
 """
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from polymode.language.data import DataSettings as DataSettings
     from polymode.language.data import Prompts as Prompts
     from polymode.language.data import load_prompts as load_prompts
+    from polymode.language.evaluation import evaluate as evaluate
+    from polymode.language.evaluation_settings import EvaluationSettings as EvaluationSettings
     from polymode.language.gym import ReasoningGymTask as ReasoningGymTask
     from polymode.language.hook import ShapingMixin as ShapingMixin
     from polymode.language.rewards.guard import Guard as Guard
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CountdownTask": "countdown",
     "DataSettings": "data",
+    "EvaluationSettings": "evaluation_settings",
     "Guard": "rewards.guard",
     "GuardedReward": "rewards.guard",
     "MARAConfig": "config",
@@ -59,6 +62,7 @@ _HOMES = {
     "Task": "tasks",
     "TokenKLConfig": "token_kl",
     "TokenKLTrainer": "token_kl",
+    "evaluate": "evaluation",
     "find_task": "tasks",
     "load_prompts": "data",
     "load_rewards": "rewards.sources",
@@ -68,6 +72,7 @@ __all__ = [
     "TASKS",
     "CountdownTask",
     "DataSettings",
+    "EvaluationSettings",
     "Guard",
     "GuardedReward",
     "MARAConfig",
@@ -87,6 +92,7 @@ __all__ = [
     "Task",
     "TokenKLConfig",
     "TokenKLTrainer",
+    "evaluate",
     "find_task",
     "load_prompts",
     "load_rewards",

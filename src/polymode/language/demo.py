@@ -29,10 +29,9 @@ from polymode.language.answers import (
 from polymode.language.config import MARAConfig
 from polymode.language.demo_run import DemoSettings, check_run
 from polymode.language.embedded import resolve_model
-from polymode.language.environment import environment
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
-from polymode.language.runs import SETTINGS, write_json
+from polymode.language.runs import SETTINGS, environment, write_json
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.tasks import TASKS
 from polymode.language.trainers import MARATrainer
@@ -93,7 +92,7 @@ def run_demo(
     result: dict[str, Any] = {
         "schema_version": 1,
         "settings": asdict(settings),
-        "environment": environment(),
+        "environment": environment("torch", "transformers", "trl", "peft", "numpy"),
         "base": {"exact": reference.answers().to_dict(), "sampled": sampled},
         "runs": {},
     }

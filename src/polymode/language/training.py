@@ -18,7 +18,6 @@ from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.errors import InputError
 from polymode.language.data import Prompts, load_prompts
-from polymode.language.environment import environment
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
 from polymode.language.options import make_config
@@ -27,7 +26,7 @@ from polymode.language.recipe import Recipe
 from polymode.language.rewards.health import RewardHealth
 from polymode.language.rewards.sources import load_rewards
 from polymode.language.rewards.texts import text_of
-from polymode.language.runs import SETTINGS, check_directory, write_json
+from polymode.language.runs import SETTINGS, check_directory, environment, write_json
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.trainers import MARAGRPOTrainer, ShapedTrainer
 from polymode.metrics.modes import mode_function
@@ -76,7 +75,9 @@ def train_language(
         out.mkdir(parents=True, exist_ok=True)
         (out / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
         write_json(out / SETTINGS, _settings(recipe))
-        write_json(out / "environment.json", environment())
+        write_json(
+            out / "environment.json", environment("torch", "transformers", "trl", "peft", "numpy")
+        )
     report = task_report(recipe, trainer, prompts, out)
     if watch is not None and trainer.accelerator.is_main_process:
         trainer.add_callback(_Watch(watch))

@@ -63,9 +63,10 @@ def semantic_diversity(embeddings: Real[Any, "m d"], *, groups: Any = None) -> A
     0.667
     """
     x = _directions(embeddings, groups)
-    own = groups_of(len(x), groups)
-    total = own.sum(x.T)
-    m = np.bincount(np.asarray(own.index)).astype(float)
+    own = positions(groups_of(len(x), groups))
+    m = np.asarray([len(each) for each in own], dtype=np.float64)
+    starts = np.cumsum([0, *map(len, own[:-1])])
+    total = np.add.reduceat(x[np.concatenate(own)], starts, axis=0)
     squares = np.sum(total * total, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):  # a single completion has no pair
         similarity = (squares - m) / (m * (m - 1))
