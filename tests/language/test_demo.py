@@ -11,8 +11,9 @@ import time
 import pytest
 
 from polymode.errors import ConfigError, InputError
-from polymode.language.demo import _last_complete_checkpoint, run_demo
+from polymode.language.demo import run_demo
 from polymode.language.demo_run import DemoSettings
+from polymode.language.memory import last_complete_checkpoint
 
 COMMAND = [sys.executable, "-c", "from polymode.cli import main; main()", "demo"]
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -174,5 +175,5 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-30").mkdir()  # killed before the state was written
-    assert _last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert _last_complete_checkpoint(tmp_path / "none") is None
+    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert last_complete_checkpoint(tmp_path / "none") is None

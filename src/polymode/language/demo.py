@@ -33,6 +33,7 @@ from polymode.language.answers import (
 from polymode.language.config import MARAConfig
 from polymode.language.demo_run import DemoSettings, check_run, write_json
 from polymode.language.embedded import resolve_model
+from polymode.language.memory import last_complete_checkpoint
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.tasks import find_task
 from polymode.language.trainers import MARATrainer
@@ -168,7 +169,7 @@ def _train(
     trainer = _make_trainer(method, settings, path, tokenizer, out / method)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Watch(trainer, tokenizer, settings, method, reporter))
-    checkpoint = _last_complete_checkpoint(out / method)
+    checkpoint = last_complete_checkpoint(out / method)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / method / "model"))
     model, task = trainer.model.float().eval(), find_task(settings.task)
@@ -186,21 +187,6 @@ def _train(
         "resumed_from": checkpoint and checkpoint.name,
         "frac_of_step_in_hook": _frac_in_hook(history) if method == "anchored" else None,
     }
-
-
-def _last_complete_checkpoint(run: Path) -> Path | None:
-    """Find the newest checkpoint that was written to the end; its state file comes last."""
-    for path in sorted(run.glob("checkpoint-*"), key=_step_of, reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            continue  # the run was killed while it wrote this one
-        return path
-    return None
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def _make_trainer(
