@@ -4,6 +4,8 @@ import inspect
 
 import pytest
 
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 trl = pytest.importorskip("trl")
 
 TRAINERS = (trl.GRPOTrainer, trl.RLOOTrainer)
@@ -51,6 +53,24 @@ def test_attribute_that_we_read(trainer, name):
 def test_the_reference_is_scored_before_the_rewards(trainer):
     source = inspect.getsource(trainer._generate_and_score_completions)
     assert source.index("self.ref_model,") < source.index("self._calculate_rewards(")
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_an_epoch_has_an_order_of_its_own_from_one_generator(trainer):
+    sampler = trl.trainer.utils.RepeatSampler(range(9), 1, seed=3)
+    orders = [list(sampler), list(sampler)]
+    assert orders[0] != orders[1]  # hence a resumed run has to draw those of the epochs before
+    assert isinstance(sampler.generator, torch.Generator)
+    source = inspect.getsource(trainer._get_train_sampler)
+    assert "return RepeatSampler(" in source
+
+
+def test_the_state_is_the_last_file_of_a_checkpoint():
+    source = inspect.getsource(transformers.Trainer._save_checkpoint)
+    state = source.index("self.state.save_to_json(")
+    for earlier in ("self.save_model(", "self._save_optimizer_and_scheduler(", "_save_rng_state("):
+        assert source.index(earlier) < state
+    assert state < source.index("rotate_checkpoints(")
 
 
 def test_grpo_reads_advantages_after_the_log_probabilities():

@@ -13,6 +13,7 @@ import pytest
 from polymode.errors import ConfigError, InputError
 from polymode.language.demo import run_demo
 from polymode.language.demo_run import DemoSettings
+from polymode.language.memory import last_complete_checkpoint
 
 COMMAND = [sys.executable, "-c", "from polymode.cli import main; main()", "demo"]
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

@@ -7,8 +7,7 @@ weighting, baselines, logging and the completions table stay TRL's. What a metho
 `methods`, with formulas from `polymode.core`.
 
 Two of TRL's methods are overridden, `_get_per_token_logps_and_entropies` and `_calculate_rewards`,
-and `train` and `_save_checkpoint` where state has to be kept; what we lean on is pinned in
-`tests/contracts/test_trl.py`.
+and three more in `resuming`; what we lean on is pinned in `tests/contracts/test_trl.py`.
 """
 
 import contextlib
@@ -26,9 +25,9 @@ from accelerate.utils import gather_object, is_peft_model
 from polymode.core import CarriedAnchors
 from polymode.errors import UnsupportedOptionError
 from polymode.language.live import batch_metrics
-from polymode.language.memory import load_memory, save_memory
 from polymode.language.methods import ANCHORED, Columns, Shaped, shape_batch
 from polymode.language.refusals import config_problems, foreign_token_problems
+from polymode.language.resuming import ResumingMixin
 from polymode.language.table import write_completions
 
 ModeFunction = Callable[[Any, Any], Hashable | None]
@@ -73,7 +72,7 @@ class _Row(NamedTuple):
     mode: str | None
 
 
-class ShapingMixin:
+class ShapingMixin(ResumingMixin):
     """Shape the rewards of a TRL group trainer; place it left of the trainer.
 
     Logs, beside TRL's own metrics, `mara/*`, `diversity/*` and `target/*`; see `batch_metrics`.
@@ -125,36 +124,6 @@ class ShapingMixin:
         self.reward_func_names.append(name)
         self.reward_processing_classes.append(None)
         self.reward_weights = torch.cat([self.reward_weights, self.reward_weights.new_ones(1)])
-
-    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train as the host does; a resumed run also gets back what the hook carries over."""
-        host: Any = super()
-        if resume_from_checkpoint:
-            self.load_memory(load_memory(resume_from_checkpoint, self.args.output_dir))
-        return host.train(resume_from_checkpoint, *args, **kwargs)
-
-    def memory(self) -> dict[str, Any]:
-        """Return what has to be carried over from one step to the next, ready for JSON."""
-        if self.carried is None:
-            return {}
-        names = ("groups", "rewards", "ref_log_probs")
-        return {"carried": {name: getattr(self.carried, name).tolist() for name in names}}
-
-    def load_memory(self, memory: dict[str, Any]) -> None:
-        """Take back what `memory` returned."""
-        if self.carried is not None and (kept := memory.get("carried")):
-            groups = torch.tensor(kept["groups"], dtype=torch.int64).numpy()
-            floats = (
-                torch.tensor(kept[n], dtype=torch.float64) for n in ("rewards", "ref_log_probs")
-            )
-            self.carried = CarriedAnchors(groups, *floats)
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        host: Any = super()
-        # First, since a checkpoint counts as complete once the host is through with it.
-        if self.accelerator.is_main_process and (memory := self.memory()):
-            save_memory(memory, self.args.output_dir, self.state.global_step)
-        host._save_checkpoint(*args, **kwargs)
 
     def log(self, *args: Any, **kwargs: Any) -> None:
         """Log as the host does, and keep the completions of the batch as Parquet."""
