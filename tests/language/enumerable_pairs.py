@@ -9,7 +9,7 @@ from tests.language.enumerable import EOS, PROMPT
 
 LETTERS = "abc"
 PAIRS = [x + y for x in LETTERS for y in LETTERS]
-COUNTS = (6, 3, 3, 1, 5, 2, 4, 4, 4)  # of 32: the policy, aa ab ac ba …
+COUNTS = (6, 3, 3, 1, 5, 2, 4, 4, 4)  # of 32: the policy, in the order of PAIRS
 REFERENCE = (0.02, 0.02, 0.06, 0.30, 0.05, 0.15, 0.10, 0.25, 0.05)
 REWARDS = dict(zip(PAIRS, (1.0, 0.0, 0.4, 0.0, 1.2, 0.0, 0.3, 0.0, 1.0), strict=True))
 
@@ -26,7 +26,7 @@ def conditionals(joint):
 
 
 def make_enumerable(model, tokenizer, joint):
-    """Solve for the head of a model, so that it writes pairs with these odds, then ends."""
+    """Solve for the head of a model, so that it writes pairs this often, and then ends."""
     letters, prompt = tokenizer(LETTERS)["input_ids"], tokenizer(PROMPT)["input_ids"]
     first, second = conditionals(joint)
     contexts = [[], *([x] for x in letters), *([x, y] for x in letters for y in letters)]

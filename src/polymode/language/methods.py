@@ -138,13 +138,24 @@ def method_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     if unknown := list(known("method", args.method, SHAPERS)):
         yield from unknown
         return
+    own = inspect.signature(SHAPERS[args.method]).parameters
+    if not has_log_probs and own["log_probs"].default is inspect.Parameter.empty:
+        yield (
+            f"method must not be {args.method!r} here: it reads log p of the completions, which "
+            "GRPO has not computed when rewards are due; take ShapedTrainer"
+        )
+    if args.method == ANCHORED and args.method_options:
+        yield (
+            "method_options must be unset with the method 'anchored', which has settings of its "
+            f"own (anchor_choice, anchor_strength, max_bonus …), got {args.method_options!r}"
+        )
     n = args.num_generations or 2
     values = torch.linspace(-2.0, -1.0, n, dtype=torch.float64)
     places, names = torch.arange(n), tuple(map(str, range(n)))
     trial = Columns(
         rewards=values,
         ref_log_probs=values,
-        log_probs=values if has_log_probs else None,
+        log_probs=values,
         lengths=places + 1,
         eligible=places >= 0,
         groups=0 * places,
@@ -155,7 +166,12 @@ def method_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     try:
         shape_batch(trial, args, CarriedAnchors() if args.carry_anchors else None)
     except ArgumentError as error:
-        prefix = "anchor_" if args.method == ANCHORED else ""
-        for text in error.problems:
-            ours = text.startswith(("choice", "strength"))  # so the core calls these fields
-            yield f"{prefix}{text}" if ours else text
+        yield from (_in_settings(problem, args.method) for problem in error.problems)
+
+
+def _in_settings(problem: str, method: str) -> str:
+    """Return a problem with a parameter as one with the setting that it comes from."""
+    name = problem.split()[0]
+    if method == ANCHORED:
+        return f"anchor_{problem}" if name in ("choice", "strength") else problem
+    return problem if name in ("threshold", "beta") else f"method_options: {problem}"
