@@ -112,29 +112,32 @@ class UnsupportedOptionError(_OwnedProblemsError, NotImplementedError):
 
 
 class MissingExtraError(PolymodeError, ImportError):
-    """A package that one of our extras brings is needed and not installed.
+    """A package that one of our extras brings, or that we only lean on, is not installed.
 
     Parameters
     ----------
     package : str
         The package that could not be imported.
-    extra : str
-        The extra of polymode that brings it.
+    extra : str or None
+        The extra of polymode that brings it; None where the user picks the build.
 
     Examples
     --------
     >>> print(MissingExtraError("torch", "language"))
     needs torch: `pip install 'polymode[language]'`
+    >>> print(MissingExtraError("vllm"))
+    needs vllm: `pip install vllm`
     """
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str | None = None) -> None:
         self.package = package
         self.extra = extra
         super().__init__(package, extra)
         self.name = package  # where ImportError itself keeps the name of the missing module
 
     def __str__(self) -> str:
-        return f"needs {self.package}: `pip install 'polymode[{self.extra}]'`"
+        what = self.package if self.extra is None else f"'polymode[{self.extra}]'"
+        return f"needs {self.package}: `pip install {what}`"
 
 
 class InputError(PolymodeError, ValueError):

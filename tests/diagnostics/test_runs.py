@@ -92,6 +92,16 @@ def test_models_of_an_evaluation_are_runs(tmp_path):
     assert first.outcome.modes == ("7", "7")
 
 
+def test_models_in_directories_have_short_names(tmp_path):
+    models = ("/a/b/one", "/c/b/one", "Qwen/Qwen3-0.6B", "out/mara/model/")
+    home = evaluation(tmp_path / "e", *(row(model=model) for model in models))
+    assert [run.name for run in read_runs([home])][1:] == [
+        f"{tmp_path.name}/one (2)",
+        "Qwen/Qwen3-0.6B",
+        "model",
+    ]
+
+
 def test_prompts_are_told_apart_by_task_and_id(tmp_path):
     home = evaluation(tmp_path / "e", row(), row(task="u"), row(prompt_id=2), row())
     (run,) = read_runs([home])

@@ -8,6 +8,8 @@ from polymode.cli.compare import HELP as COMPARE_HELP
 from polymode.cli.compare import compare
 from polymode.cli.demo import HELP as DEMO_HELP
 from polymode.cli.demo import demo
+from polymode.cli.evaluate import HELP as EVALUATE_HELP
+from polymode.cli.evaluate import evaluate
 from polymode.cli.paper import HELP as PAPER_HELP
 from polymode.cli.paper import app as paper
 from polymode.errors import PolymodeError
@@ -26,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", help=DEMO_HELP)(demo)
+app.command("evaluate", help=EVALUATE_HELP)(evaluate)
 app.command("compare", help=COMPARE_HELP)(compare)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 

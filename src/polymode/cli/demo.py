@@ -1,9 +1,7 @@
 """`polymode demo`: post-train one model twice and compare each run with its promise."""
 
-import contextlib
 import sys
-import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from polymode.cli.runs import RUNS, new_run
-from polymode.errors import InputError, MissingExtraError
+from polymode.cli.runs import RUNS, last_run, new_run, quiet_hosts
+from polymode.errors import MissingExtraError
 from polymode.language.demo_run import DemoSettings, check_run, resumed_settings
 
 if TYPE_CHECKING:
@@ -69,7 +67,7 @@ def demo(
         "model": model,
     }
     if resume:
-        out = out or _last_run()
+        out = out or last_run("demo")
         settings = resumed_settings(out, {k: v for k, v in given.items() if _was_said(ctx, k)})
     else:
         settings = DemoSettings(**given)
@@ -84,7 +82,7 @@ def demo(
         raise MissingExtraError(error.name or "a package", "all") from error
     console = Console()
     console.print(f"polymode demo: task {settings.task}, run in {out}", style="bold", markup=False)
-    with _quiet_hosts(), _Screen(console) as screen:
+    with quiet_hosts(), _Screen(console) as screen:
         try:
             result = run_demo(settings, out, screen, resume=resume)
         except KeyboardInterrupt:
@@ -97,30 +95,10 @@ def demo(
         console.print(f"wrote {path}", soft_wrap=True, markup=False)
 
 
-@contextlib.contextmanager
-def _quiet_hosts() -> Generator[None]:
-    """Keep the loading bars and deprecation notes of transformers and TRL off the page."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        yield
-
-
 def _was_said(ctx: typer.Context, name: str) -> bool:
     """True if the user gave this option, rather than its default."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def _last_run() -> Path:
-    """The run that was started last."""
-    runs = list(RUNS.glob("demo-*/settings.json"))
-    if not runs:
-        raise InputError(f"nothing to resume under {RUNS}/: name a run with --out")
-    return max(runs, key=lambda path: path.stat().st_mtime).parent
 
 
 class _Screen:

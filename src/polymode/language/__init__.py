@@ -1,4 +1,4 @@
-"""Post-training of language models on TRL: anchored trainers, picking tasks, an embedded model.
+"""Post-training of language models on TRL: anchored trainers, tasks, evaluation, a model.
 
 The public names load torch and TRL on first use; importing this package does not.
 """
@@ -11,6 +11,8 @@ from polymode.errors import MissingExtraError
 if TYPE_CHECKING:
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
+    from polymode.language.evaluation import evaluate as evaluate
+    from polymode.language.evaluation_settings import EvaluationSettings as EvaluationSettings
     from polymode.language.hook import AnchoringMixin as AnchoringMixin
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AnchoringMixin": "hook",
+    "EvaluationSettings": "evaluation_settings",
     "MARAConfig": "config",
     "MARAGRPOConfig": "config",
     "MARAGRPOTrainer": "trainers",
@@ -28,17 +31,20 @@ _HOMES = {
     "PickingTask": "tasks",
     "SharedPrompts": "shared_prompt",
     "TASKS": "tasks",
+    "evaluate": "evaluation",
     "score_completions": "shared_prompt",
 }
 __all__ = [
     "TASKS",
     "AnchoringMixin",
+    "EvaluationSettings",
     "MARAConfig",
     "MARAGRPOConfig",
     "MARAGRPOTrainer",
     "MARATrainer",
     "PickingTask",
     "SharedPrompts",
+    "evaluate",
     "score_completions",
 ]
 

@@ -6,12 +6,10 @@ told what happens.
 """
 
 import json
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -32,7 +30,7 @@ from polymode.language.config import MARAConfig
 from polymode.language.demo_run import DemoSettings, check_run
 from polymode.language.embedded import resolve_model
 from polymode.language.loading import load_model, load_tokenizer
-from polymode.language.runs import SETTINGS, write_json
+from polymode.language.runs import SETTINGS, environment, write_json
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.tasks import find_task
 from polymode.language.trainers import MARATrainer
@@ -93,7 +91,7 @@ def run_demo(
     result: dict[str, Any] = {
         "schema_version": 1,
         "settings": asdict(settings),
-        "environment": _environment(),
+        "environment": environment("torch", "transformers", "trl", "peft", "numpy"),
         "base": {"exact": reference.answers().to_dict(), "sampled": sampled},
         "runs": {},
     }
@@ -258,15 +256,3 @@ def _frac_in_hook(history: list[dict[str, Any]]) -> float:
     return sum(row["mara/hook_seconds"] for row in history) / sum(
         row["step_time"] for row in history
     )
-
-
-def _environment() -> dict[str, str]:
-    """Versions and hardware that the figures depend on."""
-    packages = ("polymode", "torch", "transformers", "trl", "peft", "numpy")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "device": device,
-        "threads": str(torch.get_num_threads()),
-    }

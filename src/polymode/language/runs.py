@@ -1,7 +1,9 @@
 """Directories of runs: their settings, so that a killed run goes on and no run is overwritten."""
 
 import json
+import platform
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,19 @@ def check_directory(settings: Mapping[str, Any], out: Path, *, resume: bool, wha
 def nothing_to_resume(out: Path) -> InputError:
     """Return the error for a directory without a run."""
     return InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+
+
+def environment(*packages: str) -> dict[str, str]:
+    """Return the versions and the hardware that the numbers of a run depend on."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("polymode", *packages)},
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 def write_json(path: Path, value: Any) -> None:

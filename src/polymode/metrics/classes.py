@@ -13,7 +13,7 @@ __all__ = ["cosine_at_least", "equivalence_classes", "n_classes"]
 
 
 def equivalence_classes(
-    items: Sequence[Any], *, equivalent: Callable[[Any, Any], bool], groups: Any = None
+    items: Sequence[Any] | np.ndarray, *, equivalent: Callable[[Any, Any], bool], groups: Any = None
 ) -> Integer[np.ndarray, " m"]:
     """Return the class of each generation: the first earlier class that it is equivalent to.
 
@@ -67,7 +67,7 @@ def equivalence_classes(
 
 
 def n_classes(
-    items: Sequence[Any], *, equivalent: Callable[[Any, Any], bool], groups: Any = None
+    items: Sequence[Any] | np.ndarray, *, equivalent: Callable[[Any, Any], bool], groups: Any = None
 ) -> Any:
     """Return how many different answers each prompt got: "distinct" in NoveltyBench.
 

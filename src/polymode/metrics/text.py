@@ -5,6 +5,7 @@ metrics are for the completions of one prompt together, so that answers which di
 prompt to prompt do not count as diverse.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -176,7 +177,7 @@ def self_bleu(texts: Sequence[str], *, groups: Any = None) -> Any:
     Notes
     -----
     Sentence BLEU-4 of sacrebleu: its tokenizer 13a, exponential smoothing, effective order, so that
-    short texts are not 0. Cost grows with the square of the completions of a prompt.
+    short texts are not 0. Cost grows with the square of a prompt's distinct completions.
 
     References
     ----------
@@ -199,8 +200,12 @@ def self_bleu(texts: Sequence[str], *, groups: Any = None) -> Any:
     def mean(own: list[Any]) -> float:
         if len(own) < 2:
             return np.nan
-        each = (score(text, own[:i] + own[i + 1 :]).score for i, text in enumerate(own))
-        return min(1.0, float(np.mean(list(each))) / 100)  # sacrebleu rounds up a little
+        copies = Counter(own)  # of a repeated reference BLEU takes one: quadratic in distinct texts
+        total = 0.0
+        for text, count in copies.items():
+            others = [text] if count > 1 else [other for other in copies if other != text]
+            total += count * score(text, others).score
+        return min(1.0, total / len(own) / 100)  # sacrebleu rounds up a little
 
     return per_group(
         (mean([texts[i] for i in own]) for own in positions(groups_of(len(texts), groups))), groups

@@ -42,10 +42,15 @@ def evaluation_runs(home: Path, mode: ModeFunction | None) -> list[Run]:
     by_model = dict[str, list[Mapping[str, Any]]]()
     for row in _rows(path):
         by_model.setdefault(str(row["model"]), []).append(row)
-    runs = [_run(name, rows, home, mode) for name, rows in by_model.items()]
+    runs = [_run(_short(name), rows, home, mode) for name, rows in by_model.items()]
     if not runs:
         raise InputError(f"{path} is empty")
     return runs
+
+
+def _short(model: str) -> str:
+    """Return the last part of a path; the id of a hub, `owner/name`, stays."""
+    return model.rstrip("/").rsplit("/", 1)[-1] if model.count("/") > 1 else model
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
