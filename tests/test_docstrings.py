@@ -1,4 +1,4 @@
-"""Every public object of core, metrics, diagnostics and report has a docstring that numpydoc accepts.
+"""Every public object of the rooms below language has a docstring that numpydoc accepts.
 
 numpydoc checks live objects here, not files: only so does it see the parameters of dataclasses. The
 checks are those of pyproject.toml.
@@ -24,7 +24,7 @@ CHECKS = set(ERROR_MSGS) - set(SETTINGS["checks"])
 
 
 def documented_objects():
-    """Dotted names of the public functions, classes and methods of core, metrics, diagnostics and report."""
+    """Dotted names of the public functions, classes and methods of these rooms."""
     for package in (polymode.core, polymode.metrics, polymode.diagnostics, polymode.report):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(found.name)

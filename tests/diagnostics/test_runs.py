@@ -121,8 +121,14 @@ def test_a_mode_key_wins_over_the_modes_of_the_file(tmp_path):
     assert run.outcome.modes == ("7",)
 
 
+def test_a_model_that_never_answers_has_no_modes(tmp_path):
+    home = evaluation(tmp_path / "e", row(mode=None), row(mode=None, completion="x"))
+    assert read_runs([home])[0].outcome.modes == (None, None)
+
+
 def test_without_modes_whole_completions_count(tmp_path):
-    home = evaluation(tmp_path / "e", row(mode=None), row(mode=None, completion=" x "))
+    rows = [row(), row(completion=" x ")]
+    home = evaluation(tmp_path / "e", *({k: v for k, v in r.items() if k != "mode"} for r in rows))
     (run,) = read_runs([home])
     assert run.outcome.modes == ("I say 7", "x")
     assert "--mode-key" in run.notes[0]
@@ -181,7 +187,7 @@ def test_wrong_options_are_told():
     with pytest.raises(ArgumentError, match="last must be an integer >= 1"):
         ReadOptions(last=0)
     with pytest.raises(ArgumentError, match="did you mean 'last_number'"):
-        ReadOptions(mode_key="last_nummber")
+        ReadOptions(mode_key="last-number")
 
 
 def test_text_of_messages():

@@ -18,6 +18,7 @@ from polymode.report.comparison import comparison_page, comparison_tables, verdi
 from tests.diagnostics.made import many, run
 from tests.report.hostile import HOSTILE
 
+FAST = ComparisonSettings(n_rounds=50)
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -120,24 +121,20 @@ def test_ten_thousand_prompts_make_a_small_page():
 
 
 def test_verdict_names_the_best_run_or_the_trade():
-    best = compare_runs(
-        [many("good", 0.9, 6), many("poor", 0.4, 2)], ComparisonSettings(n_rounds=50)
-    )
+    best = compare_runs([many("good", 0.9, 6), many("poor", 0.4, 2)], FAST)
     assert verdict(best)[0].startswith("good is the best run")
-    trade = compare_runs(
-        [many("good", 0.9, 2), many("wide", 0.5, 6)], ComparisonSettings(n_rounds=50)
-    )
+    trade = compare_runs([many("good", 0.9, 2), many("wide", 0.5, 6)], FAST)
     assert verdict(trade)[0].startswith("good has the highest mean reward")
     assert "On the front: good, wide." in verdict(trade)[0]
     assert verdict(trade)[1].startswith("good against wide: mean reward +")
-    alone = compare_runs([many("only", 0.9, 2)], ComparisonSettings(n_rounds=50))
+    alone = compare_runs([many("only", 0.9, 2)], FAST)
     assert verdict(alone)[0].startswith("only: mean reward")
     assert "No run has samples" in verdict(compare_runs([run("curves")]))[0]
 
 
 def test_verdict_warns_of_different_prompts():
     other = run("other", *((f"else {i}", 1, "a") for i in range(8)))
-    found = verdict(compare_runs([many("one", 0.5, 3), other], ComparisonSettings(n_rounds=50)))
+    found = verdict(compare_runs([many("one", 0.5, 3), other], FAST))
     assert "different prompts" in found[1]
 
 
@@ -149,9 +146,7 @@ def test_tables_of_a_comparison():
 
 
 def test_the_best_of_a_column_stands_out():
-    found = compare_runs(
-        [many("good", 0.9, 2), many("wide", 0.5, 6)], ComparisonSettings(n_rounds=50)
-    )
+    found = compare_runs([many("good", 0.9, 2), many("wide", 0.5, 6)], FAST)
     summary = comparison_tables(found)[0]
     titles = [column.title for column in summary.columns]
     strong = [[titles[i] for i, cell in enumerate(row) if cell.strong] for row in summary.rows]

@@ -234,7 +234,7 @@ def _estimates(
             float(point[i]),
             rounds[:, i] if kind != "nothing" else np.empty(0),
             level=settings.level,
-            reflect=kind == "samples",
+            centred=kind == "samples",
             largest=figure.largest,
             n=int(n),
         )

@@ -80,7 +80,7 @@ def _row(line: str, place: str) -> Mapping[str, Any]:
 
 def _run(name: str, rows: list[Mapping[str, Any]], home: Path, mode: ModeFunction | None) -> Run:
     """Return one model."""
-    has_modes = any(row.get("mode") is not None for row in rows)
+    has_modes = any("mode" in row for row in rows)  # null: no answer
     samples, notes = samples_of(
         [f"{row['task']}\n{row['prompt_id']}" for row in rows],
         [text_of(row["prompt"]) for row in rows],
@@ -91,7 +91,7 @@ def _run(name: str, rows: list[Mapping[str, Any]], home: Path, mode: ModeFunctio
         mode,
     )
     if samples is None:
-        raise InputError(f"{home} has no sample of {name} with a reward")
+        raise InputError(f"{home} has no sample of {name} with a reward: evaluate with --rewards")
     return Run(name, "evaluation", home, samples, notes=tuple(notes))
 
 
