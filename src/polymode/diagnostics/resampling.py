@@ -86,7 +86,7 @@ def estimate(
 
     References
     ----------
-    .. [1] Davison and Hinkley, "Bootstrap Methods and their Application", 1997, sections 5.2 and 5.3.
+    .. [1] Davison and Hinkley, "Bootstrap Methods and their Application", 1997, chapter 5.
     """
     known = rounds[~np.isnan(rounds)]
     if len(known) == 0 or np.isnan(value):
