@@ -10,7 +10,7 @@ PYTEST_FLAGS ?= -n auto --maxprocesses 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs lint types imports unit mutants format setup clean
+.PHONY: help demo test check docs browser lint types imports unit mutants format setup clean
 
 help: ## this list
 	@echo "polymode: reinforcement learning that keeps every good answer"
@@ -33,6 +33,14 @@ docs: export NO_MKDOCS_2_WARNING = true
 docs: .venv/.dev ## build the documentation into build/site; warnings are errors
 	$(BIN)/mkdocs build --strict --quiet
 	@echo "open build/site/index.html, or for search and live reload: $(BIN)/mkdocs serve"
+
+# Pages are tested in the system's Chromium; without it, or the right to install it, those tests are skipped and say so.
+browser: ## install Chromium for the tests of pages (Debian, as root)
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+			|| echo "Chromium could not be installed: the tests of pages in a browser are skipped"; \
+	else echo "no Chromium, and no right to install it: the tests of pages in a browser are skipped"; fi
 
 lint: .venv/.dev
 	$(BIN)/ruff check $(SRC)

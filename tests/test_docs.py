@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import polymode.core.shaping
+import polymode.diagnostics
 import polymode.language
 import polymode.metrics
+import polymode.report.comparison
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ["mkdocs", "build", "--strict", "--quiet"]
@@ -118,6 +120,9 @@ def test_site_has_every_public_name(site):
             polymode.core,
             polymode.core.shaping,
             polymode.metrics,
+            polymode.diagnostics,
+            polymode.report,
+            polymode.report.comparison,
             polymode.language,
         )
         for name in package.__all__

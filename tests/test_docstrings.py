@@ -1,4 +1,4 @@
-"""Every public object of core and metrics has a docstring that numpydoc accepts.
+"""Every public object of the rooms below language has a docstring that numpydoc accepts.
 
 numpydoc checks live objects here, not files: only so does it see the parameters of dataclasses. The
 checks are those of pyproject.toml.
@@ -14,7 +14,9 @@ import pytest
 from numpydoc.validate import ERROR_MSGS, validate
 
 import polymode.core
+import polymode.diagnostics
 import polymode.metrics
+import polymode.report
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 SETTINGS = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["numpydoc_validation"]
@@ -22,8 +24,8 @@ CHECKS = set(ERROR_MSGS) - set(SETTINGS["checks"])
 
 
 def documented_objects():
-    """Dotted names of the public functions, classes and methods of core and metrics."""
-    for package in (polymode.core, polymode.metrics):
+    """Dotted names of the public functions, classes and methods of these rooms."""
+    for package in (polymode.core, polymode.metrics, polymode.diagnostics, polymode.report):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(found.name)
             for name in module.__all__:

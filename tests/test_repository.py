@@ -14,8 +14,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import polymode.core.shaping
+import polymode.diagnostics
 import polymode.language
 import polymode.metrics
+import polymode.report.comparison
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -81,7 +83,16 @@ def test_citation_and_package_have_the_version_of_pyproject():
 
 @pytest.mark.parametrize(
     "package",
-    [polymode, polymode.core, polymode.core.shaping, polymode.language, polymode.metrics],
+    [
+        polymode,
+        polymode.core,
+        polymode.core.shaping,
+        polymode.diagnostics,
+        polymode.language,
+        polymode.metrics,
+        polymode.report,
+        polymode.report.comparison,
+    ],
     ids=lambda package: package.__name__,
 )
 def test_every_public_name_is_in_the_overview(package):

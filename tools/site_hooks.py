@@ -31,6 +31,9 @@ PACKAGES = (
     "polymode.core",
     "polymode.core.shaping",
     "polymode.metrics",
+    "polymode.diagnostics",
+    "polymode.report",
+    "polymode.report.comparison",
     "polymode.language",
 )
 MEMBERS = re.compile(r"^<!-- members ([\w.]+): ([\w, ]+) -->$", re.MULTILINE)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polymode.diagnostics import Settings, compare_runs
+from polymode.diagnostics import ComparisonSettings, compare_runs
 from polymode.diagnostics.records import Curve, Exact, Run
 from polymode.diagnostics.results import comparison_dict
 from polymode.errors import ArgumentError
 from tests.diagnostics.made import many, run
 
-FAST = Settings(n_rounds=200)
+FAST = ComparisonSettings(n_rounds=200)
 
 
 def test_the_front_has_the_good_and_the_diverse():
@@ -25,7 +25,7 @@ def test_the_front_has_the_good_and_the_diverse():
 
 def test_the_axes_span_the_front():
     runs = [many("good", 0.9, 2), many("wide", 0.5, 6)]
-    one = compare_runs(runs, Settings(n_rounds=50, diversity="reward"))
+    one = compare_runs(runs, ComparisonSettings(n_rounds=50, diversity="reward"))
     assert [x.on_front for x in one.runs] == [True, False]
     assert {pair.figure for pair in one.pairs} == {"reward"}
 
@@ -100,11 +100,11 @@ def test_a_run_of_curves_only_is_kept_apart():
 def test_k_is_the_fewest_samples_or_8():
     assert compare_runs([many("a", 0.5, 3, n=5)], FAST).settings.k == 5
     assert compare_runs([many("a", 0.5, 3, n=20)], FAST).settings.k == 8
-    assert compare_runs([many("a", 0.5, 3)], Settings(k=2, n_rounds=10)).settings.k == 2
+    assert compare_runs([many("a", 0.5, 3)], ComparisonSettings(k=2, n_rounds=10)).settings.k == 2
 
 
 def test_a_threshold_that_nothing_reaches_is_told():
-    found = compare_runs([many("a", 0.5, 3)], Settings(threshold=7, n_rounds=10))
+    found = compare_runs([many("a", 0.5, 3)], ComparisonSettings(threshold=7, n_rounds=10))
     assert any(note.startswith("no sample reaches a reward of 7") for note in found.notes)
 
 
@@ -117,7 +117,7 @@ def test_a_note_of_several_runs_comes_once():
 def test_the_same_seed_gives_the_same_numbers():
     runs = [many("a", 0.5, 3, seed=1), many("b", 0.5, 3, seed=2)]
     texts = [
-        json.dumps(comparison_dict(compare_runs(runs, Settings(n_rounds=50, seed=seed))))
+        json.dumps(comparison_dict(compare_runs(runs, ComparisonSettings(n_rounds=50, seed=seed))))
         for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]
@@ -134,7 +134,9 @@ def test_plain_data_has_every_number_and_no_nan():
 
 def test_all_wrong_settings_at_once():
     with pytest.raises(ArgumentError) as error:
-        Settings(threshold=float("inf"), k=0, quality="rewards", level=2, n_rounds=0, seed=-1)
+        ComparisonSettings(
+            threshold=float("inf"), k=0, quality="rewards", level=2, n_rounds=0, seed=-1
+        )
     text = str(error.value)
     for name in ("threshold", "k must", "did you mean 'reward'", "level", "rounds", "seed"):
         assert name in text

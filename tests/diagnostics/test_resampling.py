@@ -36,13 +36,15 @@ def test_prompts_without_a_value_are_left_out():
     assert np.isnan(rounds[:, 1]).all()
 
 
-def test_an_interval_is_the_percentiles_or_their_reflection():
-    rounds = np.arange(101.0)  # percentiles 2.5 and 97.5
-    plain = estimate(40.0, rounds, level=0.95, reflect=False, largest=np.inf, n=9)
+def test_an_interval_is_percentiles_or_lies_around_the_estimate():
+    rounds = np.arange(101.0)  # percentiles 2.5 and 97.5; standard deviation 29.15
+    plain = estimate(40.0, rounds, level=0.95, centred=False, largest=np.inf, n=9)
     assert [plain.low, plain.high, plain.n] == pytest.approx([2.5, 97.5, 9])
-    back = estimate(40.0, rounds, level=0.95, reflect=True, largest=70.0, n=9)
-    assert (back.low, back.high) == (0.0, 70.0)  # 80 - 97.5 < 0 and 80 - 2.5 > 70
-    none = estimate(40.0, np.empty(0), level=0.95, reflect=True, largest=70.0, n=9)
+    around = estimate(60.0, rounds, level=0.5, centred=True, largest=70.0, n=9)
+    assert around.low == pytest.approx(60 - 0.67449 * np.sqrt(850))
+    assert around.high == 70.0  # 79.7 is beyond what there can be
+    assert estimate(10.0, rounds, level=0.9, centred=True, largest=70.0, n=9).low == 0.0
+    none = estimate(40.0, np.empty(0), level=0.95, centred=True, largest=70.0, n=9)
     assert np.isnan([none.standard_error, none.low, none.high]).all()
 
 
@@ -52,7 +54,7 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
     for _ in range(300):
         values = rng.normal(size=(60, 1))
         rounds = redraw_means(values, n_rounds=300, rng=rng)[:, 0]
-        found = estimate(float(values.mean()), rounds, level=0.9, reflect=False, largest=9, n=60)
+        found = estimate(float(values.mean()), rounds, level=0.9, centred=False, largest=9, n=60)
         hits += found.low <= 0.0 <= found.high
     # Binomial(300, .9): standard deviation 5.2; small samples and few rounds cost about .02 = 6.
     assert abs(hits - 270) < 5 * 5.2 + 6

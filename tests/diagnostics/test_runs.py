@@ -92,6 +92,16 @@ def test_models_of_an_evaluation_are_runs(tmp_path):
     assert first.outcome.modes == ("7", "7")
 
 
+def test_models_in_directories_have_short_names(tmp_path):
+    models = ("/a/b/one", "/c/b/one", "Qwen/Qwen3-0.6B", "out/mara/model/")
+    home = evaluation(tmp_path / "e", *(row(model=model) for model in models))
+    assert [run.name for run in read_runs([home])][1:] == [
+        f"{tmp_path.name}/one (2)",
+        "Qwen/Qwen3-0.6B",
+        "model",
+    ]
+
+
 def test_prompts_are_told_apart_by_task_and_id(tmp_path):
     home = evaluation(tmp_path / "e", row(), row(task="u"), row(prompt_id=2), row())
     (run,) = read_runs([home])
@@ -111,8 +121,14 @@ def test_a_mode_key_wins_over_the_modes_of_the_file(tmp_path):
     assert run.outcome.modes == ("7",)
 
 
+def test_a_model_that_never_answers_has_no_modes(tmp_path):
+    home = evaluation(tmp_path / "e", row(mode=None), row(mode=None, completion="x"))
+    assert read_runs([home])[0].outcome.modes == (None, None)
+
+
 def test_without_modes_whole_completions_count(tmp_path):
-    home = evaluation(tmp_path / "e", row(mode=None), row(mode=None, completion=" x "))
+    rows = [row(), row(completion=" x ")]
+    home = evaluation(tmp_path / "e", *({k: v for k, v in r.items() if k != "mode"} for r in rows))
     (run,) = read_runs([home])
     assert run.outcome.modes == ("I say 7", "x")
     assert "--mode-key" in run.notes[0]
@@ -171,7 +187,7 @@ def test_wrong_options_are_told():
     with pytest.raises(ArgumentError, match="last must be an integer >= 1"):
         ReadOptions(last=0)
     with pytest.raises(ArgumentError, match="did you mean 'last_number'"):
-        ReadOptions(mode_key="last_nummber")
+        ReadOptions(mode_key="last-number")
 
 
 def test_text_of_messages():

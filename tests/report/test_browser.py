@@ -10,7 +10,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("playwright")
 from playwright.sync_api import sync_playwright
 
-from polymode.diagnostics import Settings, compare_runs
+from polymode.diagnostics import ComparisonSettings, compare_runs
 from polymode.diagnostics.records import Curve
 from polymode.report.comparison import comparison_page
 from tests.diagnostics.made import many
@@ -48,7 +48,9 @@ def pages(tmp_path_factory):
     ]
     for known in runs:
         object.__setattr__(known, "curves", tuple(curve))
-    ordinary = comparison_page(compare_runs(runs, Settings(n_rounds=100)), facts={"made": "here"})
+    ordinary = comparison_page(
+        compare_runs(runs, ComparisonSettings(n_rounds=100)), facts={"made": "here"}
+    )
     (home / "ordinary.html").write_text(ordinary, encoding="utf-8")
     hostile = comparison_page(hostile_comparison())
     (home / "hostile.html").write_text(hostile, encoding="utf-8")

@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from polymode.diagnostics import Settings, compare_runs
+from polymode.diagnostics import ComparisonSettings, compare_runs
 from polymode.diagnostics.records import Curve, Promise
 from polymode.report import Cell, Column, Plot, Prose, Section, Table, page
 from polymode.report.comparison import comparison_page, comparison_tables, verdict
 from tests.diagnostics.made import many, run
 from tests.report.hostile import HOSTILE
 
+FAST = ComparisonSettings(n_rounds=50)
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -58,7 +59,7 @@ def hostile_comparison():
         replace(run(text, *rows, curves=curves, promise=promise), notes=(text,))
         for text in HOSTILE[:4]
     ]
-    return compare_runs(runs, Settings(n_rounds=20))
+    return compare_runs(runs, ComparisonSettings(n_rounds=20))
 
 
 @pytest.fixture(scope="module")
@@ -107,45 +108,45 @@ def test_ids_are_unique(hostile):
 
 def test_a_completion_of_a_megabyte_is_cut():
     rows = [("p", 1, "a", "x" * 1_000_000), ("p", 0, "b", "y")]
-    text = comparison_page(compare_runs([run("one", *rows)], Settings(n_rounds=10)))
+    text = comparison_page(compare_runs([run("one", *rows)], ComparisonSettings(n_rounds=10)))
     assert len(text) < 2_000_000
     assert "(999,400 more characters)" in text
 
 
 def test_ten_thousand_prompts_make_a_small_page():
     runs = [many(name, 0.5, 3, n_prompts=10_000, n=4, seed=i) for i, name in enumerate("ab")]
-    text = comparison_page(compare_runs(runs, Settings(n_rounds=500)))
+    text = comparison_page(compare_runs(runs, ComparisonSettings(n_rounds=500)))
     assert len(text.encode()) < 15e6
     assert "The 200 of 10,000 prompts" in text
 
 
 def test_verdict_names_the_best_run_or_the_trade():
-    best = compare_runs([many("good", 0.9, 6), many("poor", 0.4, 2)], Settings(n_rounds=50))
+    best = compare_runs([many("good", 0.9, 6), many("poor", 0.4, 2)], FAST)
     assert verdict(best)[0].startswith("good is the best run")
-    trade = compare_runs([many("good", 0.9, 2), many("wide", 0.5, 6)], Settings(n_rounds=50))
+    trade = compare_runs([many("good", 0.9, 2), many("wide", 0.5, 6)], FAST)
     assert verdict(trade)[0].startswith("good has the highest mean reward")
     assert "On the front: good, wide." in verdict(trade)[0]
     assert verdict(trade)[1].startswith("good against wide: mean reward +")
-    alone = compare_runs([many("only", 0.9, 2)], Settings(n_rounds=50))
+    alone = compare_runs([many("only", 0.9, 2)], FAST)
     assert verdict(alone)[0].startswith("only: mean reward")
     assert "No run has samples" in verdict(compare_runs([run("curves")]))[0]
 
 
 def test_verdict_warns_of_different_prompts():
     other = run("other", *((f"else {i}", 1, "a") for i in range(8)))
-    found = verdict(compare_runs([many("one", 0.5, 3), other], Settings(n_rounds=50)))
+    found = verdict(compare_runs([many("one", 0.5, 3), other], FAST))
     assert "different prompts" in found[1]
 
 
 def test_tables_of_a_comparison():
     names = [table.name for table in comparison_tables(hostile_comparison())]
     assert names == ["summary", "promises", "pairs"]
-    pair = compare_runs([many("a", 0.5, 3)], Settings(n_rounds=10))
+    pair = compare_runs([many("a", 0.5, 3)], ComparisonSettings(n_rounds=10))
     assert [table.name for table in comparison_tables(pair)] == ["summary"]
 
 
 def test_the_best_of_a_column_stands_out():
-    found = compare_runs([many("good", 0.9, 2), many("wide", 0.5, 6)], Settings(n_rounds=50))
+    found = compare_runs([many("good", 0.9, 2), many("wide", 0.5, 6)], FAST)
     summary = comparison_tables(found)[0]
     titles = [column.title for column in summary.columns]
     strong = [[titles[i] for i, cell in enumerate(row) if cell.strong] for row in summary.rows]

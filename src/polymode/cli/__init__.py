@@ -31,8 +31,8 @@ app = typer.Typer(
 )
 app.command("demo", help=DEMO_HELP)(demo)
 app.add_typer(train, name="train", help=TRAIN_HELP)
-app.command("compare", help=COMPARE_HELP)(compare)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
+app.command("compare", help=COMPARE_HELP)(compare)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 
 

@@ -83,9 +83,9 @@ def compare(
 ) -> None:
     """Read, compare, print."""
     _check_output(html, [as_json, markdown, latex], overwrite=overwrite)
-    from polymode.diagnostics import ReadOptions, Settings, compare_runs, read_runs
+    from polymode.diagnostics import ComparisonSettings, ReadOptions, compare_runs, read_runs
 
-    settings = Settings(
+    settings = ComparisonSettings(
         threshold=threshold,
         k=k,
         quality=quality,

@@ -1,6 +1,28 @@
 """From samples of runs to what they say."""
 
-from polymode.diagnostics.comparison import Comparison, Settings, compare_runs
+from polymode.diagnostics.comparison import (
+    Compared,
+    Comparison,
+    ComparisonSettings,
+    compare_runs,
+)
+from polymode.diagnostics.pairs import Pair
+from polymode.diagnostics.records import Curve, Exact, Promise, Run, Samples
+from polymode.diagnostics.results import comparison_dict
 from polymode.diagnostics.runs import ReadOptions, read_runs
 
-__all__ = ["Comparison", "ReadOptions", "Settings", "compare_runs", "read_runs"]
+__all__ = [
+    "Compared",
+    "Comparison",
+    "ComparisonSettings",
+    "Curve",
+    "Exact",
+    "Pair",
+    "Promise",
+    "ReadOptions",
+    "Run",
+    "Samples",
+    "compare_runs",
+    "comparison_dict",
+    "read_runs",
+]

@@ -16,11 +16,11 @@ from polymode.diagnostics.resampling import estimate, on_front
 from polymode.errors import ArgumentError
 from polymode.metrics.intervals import Estimate
 
-__all__ = ["Compared", "Comparison", "Settings", "compare_runs"]
+__all__ = ["Compared", "Comparison", "ComparisonSettings", "compare_runs"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ComparisonSettings:
     """What decides the numbers of a comparison.
 
     Parameters
@@ -95,7 +95,7 @@ class Comparison:
 
     Parameters
     ----------
-    settings : Settings
+    settings : ComparisonSettings
         With the `k` that was used.
     shared : bool
         Whether all figures are over the prompts that all runs share.
@@ -109,7 +109,7 @@ class Comparison:
         What a reader has to know.
     """
 
-    settings: Settings
+    settings: ComparisonSettings
     shared: bool
     basis: Basis
     runs: tuple[Compared, ...]
@@ -117,14 +117,14 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare_runs(runs: Sequence[Run], settings: Settings | None = None) -> Comparison:
+def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None) -> Comparison:
     """Set runs beside each other: quality, diversity, front, paired tests.
 
     Parameters
     ----------
     runs : sequence of Run
         With different names.
-    settings : Settings or None
+    settings : ComparisonSettings or None
         None takes the defaults.
 
     Returns
@@ -144,7 +144,7 @@ def compare_runs(runs: Sequence[Run], settings: Settings | None = None) -> Compa
     prompt they resample its samples. On shared prompts diversity is expressed for equally many
     samples in all runs, since it grows with their number.
     """
-    settings = settings or Settings()
+    settings = settings or ComparisonSettings()
     names = [run.name for run in runs]
     if not runs or len(set(names)) < len(names):
         raise ArgumentError(f"runs must be at least one, with different names, got {names!r}")
@@ -176,7 +176,7 @@ def _notes_of(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _doubts(
-    figures: Mapping[str, PromptFigures], pairs: Sequence[Pair], settings: Settings
+    figures: Mapping[str, PromptFigures], pairs: Sequence[Pair], settings: ComparisonSettings
 ) -> Iterator[str]:
     """Say where the settings do not fit the runs."""
     if figures and all((f.column("pass_1") == 0).all() for f in figures.values()):
@@ -193,7 +193,7 @@ def _compared(
     figures: Mapping[str, PromptFigures],
     rounds: Mapping[str, Any],
     resampled: Mapping[str, str],
-    settings: Settings,
+    settings: ComparisonSettings,
 ) -> tuple[Compared, ...]:
     """Return the numbers of all runs, with their places on the front."""
     points = {name: _mean(found.values) for name, found in figures.items()}
@@ -213,7 +213,7 @@ def _compared(
     return tuple(out)
 
 
-def _front(points: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def _front(points: Mapping[str, Any], settings: ComparisonSettings) -> dict[str, Any]:
     """Return for each run whether it is on the front; its figures lie on the last axis."""
     if not points:
         return {}
@@ -224,7 +224,7 @@ def _front(points: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def _estimates(
-    prompts: PromptFigures, rounds: Any, kind: str, settings: Settings
+    prompts: PromptFigures, rounds: Any, kind: str, settings: ComparisonSettings
 ) -> dict[str, Estimate]:
     """Return each figure of a run with its interval."""
     point = _mean(prompts.values)
@@ -234,7 +234,7 @@ def _estimates(
             float(point[i]),
             rounds[:, i] if kind != "nothing" else np.empty(0),
             level=settings.level,
-            reflect=kind == "samples",
+            centred=kind == "samples",
             largest=figure.largest,
             n=int(n),
         )

@@ -90,7 +90,7 @@ def paired_tests(
         for (first, second, d), p, adjusted in zip(rows, p_values, holm(p_values), strict=True):
             rounds = redraw_means(d[:, None], n_rounds=n_rounds, rng=rng)[:, 0]
             found = estimate(
-                float(d.mean()), rounds, level=level, reflect=False, largest=np.inf, n=len(d)
+                float(d.mean()), rounds, level=level, centred=False, largest=np.inf, n=len(d)
             )
             out.append(Pair(first, second, axis, len(d), found, float(p), float(adjusted)))
     return tuple(out)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.stats import norm
 
 from polymode.metrics.intervals import Estimate
 
@@ -55,7 +56,7 @@ def estimate(
     rounds: Float[Any, " rounds"],
     *,
     level: float,
-    reflect: bool,
+    centred: bool,
     largest: float,
     n: int,
 ) -> Estimate:
@@ -69,30 +70,34 @@ def estimate(
         The same of each bootstrap round; empty where nothing can be resampled.
     level : float
         Probability that the interval is meant to have, in (0, 1).
-    reflect : bool
-        Reflect the percentiles at the estimate (the basic bootstrap): for statistics whose rounds
-        are biased as much as they are themselves, as an entropy of drawn samples is.
+    centred : bool
+        Take the estimate and as many standard errors to both sides as a normal distribution asks
+        for, instead of percentiles: for statistics whose rounds are biased, as an entropy of drawn
+        samples is.
     largest : float
-        The largest possible value; the smallest is taken to be 0 when reflecting.
+        The largest possible value, where a centred interval ends; it begins at 0 or above.
     n : int
         From how many prompts, or samples of one prompt.
 
     Returns
     -------
     Estimate
-        With percentiles of the rounds as interval.
+        With the standard deviation of the rounds as standard error.
 
     References
     ----------
-    .. [1] Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.
+    .. [1] Davison and Hinkley, "Bootstrap Methods and their Application", 1997, chapter 5.
     """
     known = rounds[~np.isnan(rounds)]
     if len(known) == 0 or np.isnan(value):
         return Estimate(value, np.nan, np.nan, np.nan, n)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    if reflect:
-        low, high = max(2 * value - high, 0.0), min(2 * value - low, largest)
-    return Estimate(value, float(known.std()), low, high, n)
+    error = float(known.std())
+    if centred:
+        reach = float(norm.ppf((1 + level) / 2)) * error
+        low, high = max(value - reach, 0.0), min(value + reach, largest)
+    else:
+        low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Estimate(value, error, low, high, n)
 
 
 def on_front(

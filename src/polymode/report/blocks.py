@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 __all__ = [
     "Block",
@@ -79,7 +79,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
 
-    kind: Literal["table"] = "table"
+    kind: ClassVar[Literal["table"]] = "table"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Plot:
     traces: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any]
 
-    kind: Literal["plot"] = "plot"
+    kind: ClassVar[Literal["plot"]] = "plot"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Prose:
     lines: Sequence[str]
     listed: bool = False
 
-    kind: Literal["prose"] = "prose"
+    kind: ClassVar[Literal["prose"]] = "prose"
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class PromptView:
     summary: Sequence[str]
     runs: Sequence[tuple[str, int, Sequence[ModeShare], int]]
 
-    kind: Literal["prompt"] = "prompt"
+    kind: ClassVar[Literal["prompt"]] = "prompt"
 
 
 Block = Table | Plot | Prose | PromptView

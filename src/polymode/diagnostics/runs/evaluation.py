@@ -42,10 +42,15 @@ def evaluation_runs(home: Path, mode: ModeFunction | None) -> list[Run]:
     by_model = dict[str, list[Mapping[str, Any]]]()
     for row in _rows(path):
         by_model.setdefault(str(row["model"]), []).append(row)
-    runs = [_run(name, rows, home, mode) for name, rows in by_model.items()]
+    runs = [_run(_short(name), rows, home, mode) for name, rows in by_model.items()]
     if not runs:
         raise InputError(f"{path} is empty")
     return runs
+
+
+def _short(model: str) -> str:
+    """Return the last part of a path; the id of a hub, `owner/name`, stays."""
+    return model.rstrip("/").rsplit("/", 1)[-1] if model.count("/") > 1 else model
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
@@ -75,7 +80,7 @@ def _row(line: str, place: str) -> Mapping[str, Any]:
 
 def _run(name: str, rows: list[Mapping[str, Any]], home: Path, mode: ModeFunction | None) -> Run:
     """Return one model."""
-    has_modes = any(row.get("mode") is not None for row in rows)
+    has_modes = any("mode" in row for row in rows)  # null: no answer
     samples, notes = samples_of(
         [f"{row['task']}\n{row['prompt_id']}" for row in rows],
         [text_of(row["prompt"]) for row in rows],
@@ -86,7 +91,7 @@ def _run(name: str, rows: list[Mapping[str, Any]], home: Path, mode: ModeFunctio
         mode,
     )
     if samples is None:
-        raise InputError(f"{home} has no sample of {name} with a reward")
+        raise InputError(f"{home} has no sample of {name} with a reward: evaluate with --rewards")
     return Run(name, "evaluation", home, samples, notes=tuple(notes))
 
 
