@@ -14,6 +14,7 @@ from polymode.errors import (
     PolymodeError,
     PolymodeWarning,
     ShapeError,
+    TooFewSamplesWarning,
     UnsupportedOptionError,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "PolymodeError",
     "PolymodeWarning",
     "ShapeError",
+    "TooFewSamplesWarning",
     "UnsupportedOptionError",
     "__version__",
     "alpha_divergence",

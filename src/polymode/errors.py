@@ -17,6 +17,7 @@ __all__ = [
     "PolymodeWarning",
     "RewardError",
     "ShapeError",
+    "TooFewSamplesWarning",
     "UnsupportedOptionError",
 ]
 
@@ -147,3 +148,7 @@ class RewardError(PolymodeError, RuntimeError):
 
 class PolymodeWarning(UserWarning):
     """Category of every warning that polymode emits."""
+
+
+class TooFewSamplesWarning(PolymodeWarning):
+    """There was too little to tell how sure a number is: its standard error is NaN, never 0."""

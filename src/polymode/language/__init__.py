@@ -11,12 +11,13 @@ from polymode.errors import MissingExtraError
 if TYPE_CHECKING:
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
+    from polymode.language.config import ShapedConfig as ShapedConfig
     from polymode.language.countdown import CountdownTask as CountdownTask
     from polymode.language.data import DataSettings as DataSettings
     from polymode.language.data import Prompts as Prompts
     from polymode.language.data import load_prompts as load_prompts
     from polymode.language.gym import ReasoningGymTask as ReasoningGymTask
-    from polymode.language.hook import AnchoringMixin as AnchoringMixin
+    from polymode.language.hook import ShapingMixin as ShapingMixin
     from polymode.language.rewards.guard import Guard as Guard
     from polymode.language.rewards.guard import GuardedReward as GuardedReward
     from polymode.language.rewards.health import RewardHealth as RewardHealth
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from polymode.language.tasks import find_task as find_task
     from polymode.language.trainers import MARAGRPOTrainer as MARAGRPOTrainer
     from polymode.language.trainers import MARATrainer as MARATrainer
+    from polymode.language.trainers import ShapedTrainer as ShapedTrainer
 
 _HOMES = {
-    "AnchoringMixin": "hook",
     "CountdownTask": "countdown",
     "DataSettings": "data",
     "Guard": "rewards.guard",
@@ -48,6 +49,9 @@ _HOMES = {
     "ReasoningGymTask": "gym",
     "RewardHealth": "rewards.health",
     "Rewards": "rewards.sources",
+    "ShapedConfig": "config",
+    "ShapedTrainer": "trainers",
+    "ShapingMixin": "hook",
     "SharedPrompts": "shared_prompt",
     "TASKS": "tasks",
     "Task": "tasks",
@@ -58,7 +62,6 @@ _HOMES = {
 }
 __all__ = [
     "TASKS",
-    "AnchoringMixin",
     "CountdownTask",
     "DataSettings",
     "Guard",
@@ -73,6 +76,9 @@ __all__ = [
     "ReasoningGymTask",
     "RewardHealth",
     "Rewards",
+    "ShapedConfig",
+    "ShapedTrainer",
+    "ShapingMixin",
     "SharedPrompts",
     "Task",
     "find_task",

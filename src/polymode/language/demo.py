@@ -5,11 +5,10 @@ both, measures again, and returns one machine-readable result. It prints nothing
 told what happens.
 """
 
-import contextlib
 import json
 import platform
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -19,10 +18,9 @@ from typing import Any, Literal, Protocol
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
-from polymode.errors import InputError
 from polymode.language.answers import (
     AnswerDistribution,
     max_completion_tokens,
@@ -31,8 +29,10 @@ from polymode.language.answers import (
     score_phrasings,
 )
 from polymode.language.config import MARAConfig
-from polymode.language.demo_run import DemoSettings, check_run, write_json
+from polymode.language.demo_run import DemoSettings, check_run
 from polymode.language.embedded import resolve_model
+from polymode.language.loading import load_model, load_tokenizer
+from polymode.language.runs import SETTINGS, write_json
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.tasks import TASKS
 from polymode.language.trainers import MARATrainer
@@ -78,9 +78,9 @@ def run_demo(
     task = TASKS[settings.task]
     reporter.stage(f"loading {settings.model}")
     path = resolve_model(settings.model)
-    model, tokenizer = _load(path, torch.float32), _load_tokenizer(path)
+    model, tokenizer = load_model(path, dtype=torch.float32), load_tokenizer(path)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "settings.json", asdict(settings))
+    write_json(out / SETTINGS, asdict(settings))
     reporter.stage("measuring the base model")
     started = time.perf_counter()
     reference = score_phrasings(model, tokenizer, task)
@@ -125,31 +125,6 @@ def _stage(path: Path, compute: Any) -> Any:
     value = compute()
     write_json(path, value)
     return value
-
-
-def _load(path: str, dtype: torch.dtype) -> Any:
-    """Load a model, on the accelerator where there is one."""
-    with _loading(path):
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-
-
-def _load_tokenizer(path: str) -> Any:
-    with _loading(path):
-        tokenizer: Any = AutoTokenizer.from_pretrained(path)
-    if tokenizer.chat_template is None:
-        raise InputError(f"model {path!r} has no chat template: choose an instruction-tuned model")
-    return tokenizer
-
-
-@contextlib.contextmanager
-def _loading(path: str) -> Generator[None]:
-    """Turn the many ways in which a model cannot be had into one line."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"model {path!r} cannot be loaded: {reason}") from error
 
 
 class _PlainTrainer(SharedPrompts, RLOOTrainer):
@@ -228,7 +203,7 @@ def _make_trainer(
         "use_cpu": not torch.cuda.is_available(),
     }
     common: dict[str, Any] = {
-        "model": _load(path, torch.bfloat16),
+        "model": load_model(path, dtype=torch.bfloat16),
         "reward_funcs": task.reward,
         "train_dataset": Dataset.from_dict({"prompt": [task.prompt(tokenizer)] * settings.steps}),
         "processing_class": tokenizer,

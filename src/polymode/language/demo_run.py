@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from polymode.errors import ConfigError, InputError
 from polymode.language.embedded import EMBEDDED_MODEL
+from polymode.language.runs import SETTINGS, check_directory, nothing_to_resume
 from polymode.language.tasks import TASKS, Level
 
 
@@ -74,32 +75,14 @@ class DemoSettings:
 
 def check_run(settings: DemoSettings, out: Path, *, resume: bool) -> None:
     """Refuse a directory that a run would overwrite, or that is not the run to resume."""
-    path = out / "settings.json"
-    if not path.exists():
-        if resume:
-            raise _nothing_to_resume(out)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} is in use and holds no demo run: choose another --out")
-        return
-    if not resume:
-        raise InputError(f"{out} holds a run: --resume continues it, another --out starts anew")
-    before, now = json.loads(path.read_text()), asdict(settings)
-    changed = [
-        f"{k} was {before.get(k)!r}, now {v!r}" for k, v in now.items() if before.get(k) != v
-    ]
-    if changed:
-        raise InputError(f"{out} was started with other settings: {'; '.join(changed)}")
-
-
-def _nothing_to_resume(out: Path) -> InputError:
-    return InputError(f"nothing to resume in {out}: leave --resume out to start a run there")
+    check_directory(asdict(settings), out, resume=resume, what="demo run")
 
 
 def resumed_settings(out: Path, said: Mapping[str, Any]) -> DemoSettings:
     """Read the settings that a run was started with; `said` are those that the user gave again."""
-    path = out / "settings.json"
+    path = out / SETTINGS
     if not path.is_file():
-        raise _nothing_to_resume(out)
+        raise nothing_to_resume(out)
     try:
         kept = json.loads(path.read_text())
         known = {field.name for field in fields(DemoSettings)}
@@ -108,10 +91,3 @@ def resumed_settings(out: Path, said: Mapping[str, Any]) -> DemoSettings:
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): start a new run") from error
     return DemoSettings(**{**kept, **said})
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a killed process leaves the old file or the new one."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    scratch.replace(path)

@@ -1,12 +1,14 @@
-"""Anchored rewards inside TRL's group trainers, without an extra forward pass.
+"""Shaped rewards inside TRL's group trainers, without an extra forward pass.
 
-TRL scores the reference just before it computes rewards. The hook keeps those log-probabilities,
-sums them per completion, and writes what anchoring adds to each reward into one more reward column,
-called `mara`; weighting, baselines, logging and the completions table stay TRL's. The formula lives
-in `polymode.core.anchoring`.
+TRL scores the reference just before it computes rewards, and RLOO the policy before that. The hook
+keeps those log-probabilities, sums them per completion, and writes what the method adds to each
+reward into one more reward column, called `mara` where it anchors and `shaping` elsewhere;
+weighting, baselines, logging and the completions table stay TRL's. What a method does is in
+`methods`, with formulas from `polymode.core`.
 
-Two of TRL's methods are overridden, `_get_per_token_logps_and_entropies` and `_calculate_rewards`;
-what we lean on is pinned in `tests/contracts/test_trl.py`.
+Two of TRL's methods are overridden, `_get_per_token_logps_and_entropies` and `_calculate_rewards`,
+and `train` and `_save_checkpoint` where state has to be kept; what we lean on is pinned in
+`tests/contracts/test_trl.py`.
 """
 
 import contextlib
@@ -16,33 +18,35 @@ import math
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import gather_object, is_peft_model
 
-from polymode.core import augment
+from polymode.core import CarriedAnchors
 from polymode.errors import UnsupportedOptionError
+from polymode.language.live import batch_metrics
+from polymode.language.memory import load_memory, save_memory
+from polymode.language.methods import ANCHORED, Columns, Shaped, shape_batch
 from polymode.language.refusals import config_problems, foreign_token_problems
+from polymode.language.table import write_completions
 
 ModeFunction = Callable[[Any, Any], Hashable | None]
 """`mode_fn(prompt, completion)`: the mode (answer, scaffold, cluster) of a completion, None if it
 has none."""
 
-COLUMN = "mara"
-
 
 @dataclass(frozen=True)
-class AnchoredBatch:
+class ShapedBatch:
     """What the hook did to the last batch: all ranks, TRL's global order, arrays of shape (n,)."""
 
     raw_rewards: torch.Tensor
     """Weighted sum of the user's reward functions; NaN where none of them could score."""
     rewards: torch.Tensor
-    """Anchored rewards, NaN where `raw_rewards` is."""
+    """Shaped rewards, NaN where `raw_rewards` is."""
     ref_log_probs: torch.Tensor
     """`log q(completion)` in nats, summed over tokens; -inf where the completion was not
-    eligible."""
+    eligible for anchoring."""
     good: torch.Tensor
     """True where a completion was anchored."""
     anchor: torch.Tensor
@@ -51,14 +55,28 @@ class AnchoredBatch:
     """Number of the prompt group."""
     modes: tuple[str | None, ...]
     """Key of the completion's mode, None where `mode_fn` gave none."""
+    columns: Columns
+    """All that the method could see."""
+    shaped: Shaped
+    """All that it returned."""
 
 
-class AnchoringMixin:
-    """Anchor the rewards of a TRL group trainer; place it left of the trainer.
+class _Row(NamedTuple):
+    """What the other ranks have to know of a completion."""
 
-    Logs, beside TRL's own metrics: `mara/reward_raw`, `mara/frac_good`,
-    `mara/frac_groups_anchored`,
-    `mara/bonus_mean`, `mara/bonus_max`, `mara/modes_per_group` and `mara/hook_seconds`.
+    log_q: float
+    log_p: float
+    length: int
+    eligible: bool
+    prompt: int
+    output: str
+    mode: str | None
+
+
+class ShapingMixin:
+    """Shape the rewards of a TRL group trainer; place it left of the trainer.
+
+    Logs, beside TRL's own metrics, `mara/*`, `diversity/*` and `target/*`; see `batch_metrics`.
     """
 
     # All that is read from the host; pinned in tests/contracts/test_trl.py.
@@ -74,24 +92,76 @@ class AnchoringMixin:
     reward_funcs: list[Any]
     reward_processing_classes: list[Any]
     reward_weights: torch.Tensor
+    state: Any
+    _log_completion_extra: Any
+    _logs: dict[str, Any]
     _metrics: dict[str, dict[str, list[float]]]
+
+    _scores_policy = False
+    """Whether the host scores the policy before the rewards."""
+    _n_columns = 1
+    """Reward columns behind the user's."""
 
     def __init__(self, *args: Any, mode_fn: ModeFunction | None = None, **kwargs: Any) -> None:
         """Take the host's arguments and `mode_fn`; without it every completion is its own mode."""
         host: Any = super()
         given = inspect.signature(host.__init__).bind_partial(*args, **kwargs).arguments
         # Before the host loads a model: a refusal should cost nothing.
-        if problems := [*config_problems(given.get("args")), *foreign_token_problems(given)]:
+        problems = config_problems(given.get("args"), has_log_probs=self._scores_policy)
+        if problems := [*problems, *foreign_token_problems(given)]:
             raise UnsupportedOptionError(type(self).__name__, problems)
         host.__init__(*args, **kwargs)
         self.mode_fn = mode_fn
-        self.last_batch: AnchoredBatch | None = None
+        self.last_batch: ShapedBatch | None = None
+        self.carried = CarriedAnchors() if self.args.carry_anchors else None
         self._seconds = 0.0
-        self._ref_log_probs: torch.Tensor | None = None
+        self._log_q: torch.Tensor | None = None
+        self._log_p: torch.Tensor | None = None
+        self._add_column("mara" if self.args.method == ANCHORED else "shaping")
+
+    def _add_column(self, name: str) -> None:
+        """Add a reward column that the hook will fill."""
         self.reward_funcs.append(_empty_column)
-        self.reward_func_names.append(COLUMN)
+        self.reward_func_names.append(name)
         self.reward_processing_classes.append(None)
         self.reward_weights = torch.cat([self.reward_weights, self.reward_weights.new_ones(1)])
+
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train as the host does; a resumed run also gets back what the hook carries over."""
+        host: Any = super()
+        if resume_from_checkpoint:
+            self.load_memory(load_memory(resume_from_checkpoint, self.args.output_dir))
+        return host.train(resume_from_checkpoint, *args, **kwargs)
+
+    def memory(self) -> dict[str, Any]:
+        """Return what has to be carried over from one step to the next, ready for JSON."""
+        if self.carried is None:
+            return {}
+        names = ("groups", "rewards", "ref_log_probs")
+        return {"carried": {name: getattr(self.carried, name).tolist() for name in names}}
+
+    def load_memory(self, memory: dict[str, Any]) -> None:
+        """Take back what `memory` returned."""
+        if self.carried is not None and (kept := memory.get("carried")):
+            groups = torch.tensor(kept["groups"], dtype=torch.int64).numpy()
+            floats = (
+                torch.tensor(kept[n], dtype=torch.float64) for n in ("rewards", "ref_log_probs")
+            )
+            self.carried = CarriedAnchors(groups, *floats)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        host: Any = super()
+        # First, since a checkpoint counts as complete once the host is through with it.
+        if self.accelerator.is_main_process and (memory := self.memory()):
+            save_memory(memory, self.args.output_dir, self.state.global_step)
+        host._save_checkpoint(*args, **kwargs)
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Log as the host does, and keep the completions of the batch as Parquet."""
+        host: Any = super()
+        host.log(*args, **kwargs)
+        if self.args.log_completions and self.accelerator.is_main_process:
+            write_completions(self._logs, self.args.output_dir, self.state.global_step)
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -106,13 +176,17 @@ class AnchoringMixin:
         out = host._get_per_token_logps_and_entropies(
             model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
         )
-        if not torch.is_grad_enabled() and self._is_reference(model):
+        if not torch.is_grad_enabled():
             with self._timed():
                 mask = attention_mask[:, -logits_to_keep:]
-                per_sequence = (out[0].detach() * mask).sum(1)
+                per_sequence = (out[0].detach() * mask).sum(1).double()
                 # A row whose mask TRL emptied (mask_truncated_completions) was not scored at all:
                 # not "certain" but unknown.
-                self._ref_log_probs = per_sequence.masked_fill(~mask.any(1), -math.inf)
+                per_sequence = per_sequence.masked_fill(~mask.any(1), -math.inf)
+            if self._is_reference(model):
+                self._log_q = per_sequence
+            else:
+                self._log_p = per_sequence
         return out
 
     def _is_reference(self, model: Any) -> bool:
@@ -134,41 +208,51 @@ class AnchoringMixin:
     ) -> torch.Tensor:
         host: Any = super()
         per_function = host._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        ref_log_probs, self._ref_log_probs = self._ref_log_probs, None
-        if ref_log_probs is None:
+        if self._log_q is None:
             raise UnsupportedOptionError(
                 type(self).__name__,
                 ["TRL did not score the reference before the rewards: unknown release"],
             )
         with self._timed():
-            rows = self._describe(ref_log_probs, prompts, completions, completion_ids_list)
-            weights = self.reward_weights[:-1].to(per_function.device)
-            raw = _weighted_sum(per_function[:, :-1], weights)
-            self.last_batch = self._anchor(raw, gather_object(rows))
+            rows = self._describe(prompts, completions, completion_ids_list)
+            weights = self.reward_weights[: -self._n_columns].to(per_function.device)
+            raw = _weighted_sum(per_function[:, : -self._n_columns], weights)
+            columns = self._columns(raw.cpu(), gather_object(rows))
+            shaped = shape_batch(columns, self.args, self.carried)
+            if self.carried is not None and self._mode() == "train":
+                self.carried = shaped.carried
+            self.last_batch = _summary(columns, shaped, raw)
             # Unscorable rows stay NaN, which TRL leaves out of baselines and updates.
-            per_function[:, -1] = self.last_batch.rewards - raw
-            self._log_anchoring(self.last_batch)
-        self._metrics[self._mode()]["mara/hook_seconds"].append(self._seconds)
+            per_function[:, -self._n_columns] = self.last_batch.rewards - raw
+            self._fill(per_function, columns, shaped)
+            log = self._metrics[self._mode()]
+            for name, value in batch_metrics(columns, shaped, self.args).items():
+                log[name].append(value)
+            self._describe_in_table(rows)
+        log["mara/hook_seconds"].append(self._seconds)
         self._seconds = 0.0
+        self._log_q = self._log_p = None
         return per_function
 
-    def _describe(
-        self,
-        ref_log_probs: torch.Tensor,
-        prompts: Any,
-        completions: Any,
-        ids: Sequence[Sequence[int]],
-    ) -> list[tuple[float, str, str | None]]:
-        """Log q (-inf: not eligible), output key and mode key of each local completion."""
+    def _fill(self, per_function: torch.Tensor, columns: Columns, shaped: Shaped) -> None:
+        """Fill the columns that a trainer has added behind the first."""
+
+    def _describe(self, prompts: Any, completions: Any, ids: Sequence[Sequence[int]]) -> list[_Row]:
+        """Describe each local completion."""
         ends = self._end_ids()
-        rows: list[tuple[float, str, str | None]] = []
-        for log_q, prompt, completion, tokens in zip(
-            ref_log_probs.tolist(), prompts, completions, ids, strict=True
+        log_q = [] if self._log_q is None else self._log_q.tolist()
+        log_p = [math.nan] * len(log_q) if self._log_p is None else self._log_p.tolist()
+        rows: list[_Row] = []
+        for q, p, prompt, completion, tokens in zip(
+            log_q, log_p, prompts, completions, ids, strict=True
         ):
-            output = _key(tuple(tokens))
+            output = _digest(tuple(tokens)).hex()
             mode = output if self.mode_fn is None else _mode_key(self.mode_fn(prompt, completion))
             finished = self.args.anchor_truncated or (tokens and tokens[-1] in ends)
-            rows.append((log_q if finished and mode is not None else -math.inf, output, mode))
+            key = int.from_bytes(_digest(prompt)[:8], "big", signed=True)
+            rows.append(
+                _Row(q, p, len(tokens), bool(finished and mode is not None), key, output, mode)
+            )
         return rows
 
     def _end_ids(self) -> set[int]:
@@ -189,44 +273,53 @@ class AnchoringMixin:
         finally:
             self._seconds += time.perf_counter() - started
 
-    def _anchor(
-        self, raw: torch.Tensor, rows: list[tuple[float, str, str | None]]
-    ) -> AnchoredBatch:
-        log_q = torch.tensor([row[0] for row in rows], dtype=torch.float64)
-        train = self._mode() == "train"
-        size = self.num_generations if train else self.num_generations_eval
-        groups = torch.arange(len(rows)) // size
-        modes = None if self.mode_fn is None else [row[2] or "" for row in rows]
-        result = augment(
-            raw.cpu(),  # in its own dtype, in which the threshold is compared
-            log_q,
-            beta=self.beta,
-            threshold=self.args.threshold,
-            groups=groups,
-            modes=modes,
-            outputs=[row[1] for row in rows],
-        )
-        rewards = result.rewards.to(raw.device, raw.dtype)
-        seen = tuple(row[2] for row in rows)
-        return AnchoredBatch(raw, rewards, log_q, result.good, result.anchor, groups, seen)
+    def _columns(self, raw: torch.Tensor, rows: list[_Row]) -> Columns:
+        """Return the global batch; `raw` stays in its dtype, in which the threshold is compared."""
+        size = self.num_generations if self._mode() == "train" else self.num_generations_eval
+        per_field = _Row(*map(list, zip(*rows, strict=True)))  # type: ignore[arg-type]
 
-    def _log_anchoring(self, batch: AnchoredBatch) -> None:
-        log = self._metrics[self._mode()]
-        bonus = (batch.rewards - batch.raw_rewards).cpu()[batch.good]
-        n_groups = int(batch.groups[-1]) + 1
-        anchored = batch.groups[batch.good].unique()
-        good_rows = batch.good.nonzero()[:, 0].tolist()
-        modes = {(int(batch.groups[i]), batch.modes[i]) for i in good_rows}
-        log["mara/reward_raw"].append(batch.raw_rewards.nanmean().item())
-        log["mara/frac_good"].append(batch.good.double().mean().item())
-        log["mara/frac_groups_anchored"].append(len(anchored) / n_groups)
-        log["mara/bonus_mean"].append(bonus.mean().item() if len(bonus) else 0.0)
-        log["mara/bonus_max"].append(bonus.max().item() if len(bonus) else 0.0)
-        log["mara/modes_per_group"].append(len(modes) / n_groups)
+        def wide(values: Any) -> torch.Tensor:
+            return torch.tensor(values, dtype=torch.float64)
+
+        return Columns(
+            rewards=raw,
+            ref_log_probs=wide(per_field.log_q),
+            log_probs=None if self._log_p is None else wide(per_field.log_p),
+            lengths=torch.tensor(per_field.length),
+            eligible=torch.tensor(per_field.eligible),
+            groups=torch.arange(len(rows)) // size,
+            prompts=torch.tensor(per_field.prompt),
+            outputs=tuple(per_field.output),
+            modes=None if self.mode_fn is None else tuple(mode or "" for mode in per_field.mode),  # type: ignore[union-attr]
+        )
+
+    def _describe_in_table(self, rows: list[_Row]) -> None:
+        """Add what we know of each local completion to TRL's completions table."""
+        if not self.args.log_completions:
+            return
+        for name in ("ref_log_prob", "log_prob", "mode"):
+            field = {"ref_log_prob": "log_q", "log_prob": "log_p"}.get(name, name)
+            self._log_completion_extra(name, [getattr(row, field) for row in rows])
+
+
+def _summary(columns: Columns, shaped: Shaped, raw: torch.Tensor) -> ShapedBatch:
+    """Return the part of a batch that most readers want."""
+    modes = columns.outputs if columns.modes is None else columns.modes
+    return ShapedBatch(
+        raw_rewards=raw,
+        rewards=shaped.rewards.to(raw.device, raw.dtype),
+        ref_log_probs=columns.ref_log_probs.masked_fill(~columns.eligible, -math.inf),
+        good=shaped.good,
+        anchor=shaped.anchor,
+        groups=columns.groups,
+        modes=tuple(mode or None for mode in modes),
+        columns=columns,
+        shaped=shaped,
+    )
 
 
 def _empty_column(completions: Sequence[Any], **_: Any) -> list[float]:
-    """Hold the place of the `mara` column until the rewards of all ranks are known."""
+    """Hold the place of a column until the rewards of all ranks are known."""
     return [0.0] * len(completions)
 
 
@@ -236,10 +329,14 @@ def _weighted_sum(per_function: torch.Tensor, weights: torch.Tensor) -> torch.Te
     return total.masked_fill(per_function.isnan().all(dim=1), math.nan)
 
 
-def _key(value: Hashable) -> str:
-    """Digest that is the same on every rank, as Python's own `hash` of strings is not."""
-    return hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()
+def _digest(value: Any) -> bytes:
+    """Digest that is the same on every rank and in every run, as Python's own `hash` is not."""
+    return hashlib.blake2b(repr(value).encode(), digest_size=16).digest()
 
 
 def _mode_key(mode: Hashable | None) -> str | None:
-    return None if mode is None else _key(mode)
+    """Return a mode as a text, the same on every rank; long ones as a digest."""
+    if mode is None:
+        return None
+    text = mode if isinstance(mode, str) else repr(mode)
+    return text if 0 < len(text) <= 64 else _digest(mode).hex()

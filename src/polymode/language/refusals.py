@@ -4,26 +4,61 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from polymode.core.checks import known
+from polymode.language.methods import ANCHORED, method_problems
+from polymode.language.regularisers import regulariser_problems
 
-def config_problems(args: Any) -> Iterator[str]:
-    """Yield what is wrong with a trainer's config, one line each: what must hold, and why."""
-    if not hasattr(args, "threshold"):
+
+def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
+    """Yield what is wrong with a trainer's config, one line each: what must hold, and why.
+
+    Parameters
+    ----------
+    args : ShapedConfig or MARAGRPOConfig
+        The settings.
+    has_log_probs : bool
+        Whether the trainer scores the policy before the rewards.
+    """
+    if not hasattr(args, "method"):
         given = type(args).__name__
         yield f"args must be a MARAConfig or MARAGRPOConfig with a threshold, got {given}"
         return
-    if args.threshold is None or not math.isfinite(args.threshold):
-        yield (
-            f"threshold must be a finite number, got {args.threshold!r}: rewards at or above it "
-            "count as good (0.8 suits verifiers that return 0 or 1)"
-        )
-    if not (math.isfinite(args.beta) and args.beta > 0):
+    missing = list(_threshold_problems(args))
+    yield from missing
+    beta_is_fine = math.isfinite(args.beta) and args.beta > 0
+    if not beta_is_fine:
         yield (
             f"beta must be a finite number > 0, got {args.beta!r}: the bonus is beta * log q, and "
             "without beta TRL scores no reference"
         )
+    yield from known("length", args.length, ("sum", "per_token"))
+    unfit = regulariser_problems(args)
+    yield from unfit
+    if not (missing or unfit) and beta_is_fine:
+        yield from method_problems(args, has_log_probs=has_log_probs)
+    if not has_log_probs and args.regulariser != "reverse_kl":
+        yield "regulariser must be reverse_kl with GRPO, which does not score the policy in time"
     yield from _sampling_problems(args)
     yield from _reward_problems(args)
     yield from _loss_problems(args)
+
+
+def _threshold_problems(args: Any) -> Iterator[str]:
+    """What is good has to be said once, and in numbers."""
+    both = args.threshold is not None and args.threshold_percentile is not None
+    if both:
+        yield "threshold and threshold_percentile must not be given together"
+    if args.threshold_percentile is not None:
+        if not 0 <= args.threshold_percentile <= 100:
+            yield f"threshold_percentile must lie in [0, 100], got {args.threshold_percentile!r}"
+        yield from known("threshold_over", args.threshold_over, ("batch", "group"))
+        return
+    unknown = args.threshold is None and args.method == ANCHORED
+    if unknown or (args.threshold is not None and not math.isfinite(args.threshold)):
+        yield (
+            f"threshold must be a finite number, got {args.threshold!r}: rewards at or above it "
+            "count as good (0.8 suits verifiers that return 0 or 1)"
+        )
 
 
 def foreign_token_problems(given: Mapping[str, Any]) -> Iterator[str]:

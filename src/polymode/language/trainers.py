@@ -7,7 +7,9 @@ from accelerate.utils import gather
 from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.core import leave_one_out
-from polymode.language.hook import AnchoringMixin
+from polymode.language.hook import ShapingMixin
+from polymode.language.methods import Columns, Shaped
+from polymode.language.regularisers import find_regulariser, sequence_penalty
 
 _PAPER: dict[str, str] = {
     "title": "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
@@ -24,12 +26,85 @@ _PAPER: dict[str, str] = {
 }
 
 
-class MARATrainer(AnchoringMixin, RLOOTrainer):
-    r"""`trl.RLOOTrainer` on anchored rewards: the faithful default.
+class ShapedTrainer(ShapingMixin, RLOOTrainer):
+    r"""`trl.RLOOTrainer` on rewards of any method, under any f-divergence of whole completions.
+
+    The update is the on-policy gradient of `E_p[r'] - beta * D_f(p, q)`: the samples' rewards are
+    `r' - beta f'(p / q)`, with a leave-one-out baseline and no standardisation. Under reverse KL
+    that is TRL's own update, and the other divergences put their term into a reward column
+    `regulariser`, with a log-ratio that is clipped at `log_ratio_clip` nats. Unclipped, the
+    gradient is exact in expectation.
+
+    What each targets, for rewards r' and a reference q (`polymode.optimal_policy`): reverse KL
+    `q exp(r'/beta)`, forward KL `beta q / (L - r')`, the others `q (f')^-1((r' - L)/beta)`. The
+    method `anchored` substitutes the anchor's reward and reference (Algorithm 2) under every
+    divergence but reverse KL, where Algorithm 1 is the same. The substituted q does not sum to 1,
+    and is not made to: the target is that of the normalised one at `beta` times its sum.
+
+    Parameters
+    ----------
+    model, reward_funcs, args, train_dataset, ...
+        As `trl.RLOOTrainer`; `args` is a `ShapedConfig`.
+    mode_fn : callable, optional
+        `mode_fn(prompt, completion)` returns a hashable key of the completion's mode (its final
+        answer, say), or None for a completion that shall keep its plain reward.
+
+    Raises
+    ------
+    UnsupportedOptionError
+        If any setting would silently change the target; lists all of them.
+
+    References
+    ----------
+    Ahmadian et al., arXiv 2402.14740 (RLOO). GX-Chen et al., arXiv 2510.20817, Algorithm 2 and
+    Remark 3.4. The methods' papers: `polymode.core.shaping`.
+    """
+
+    _tag_names: ClassVar = ["trl", "rloo", "polymode"]
+    _scores_policy = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._divergence = find_regulariser(self.args.regulariser)
+        self._in_reward = self.args.regulariser != "reverse_kl"
+        if self._in_reward:
+            self._n_columns = 2
+            self._add_column("regulariser")
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        beta = self.beta
+        try:
+            return super()._generate_and_score_completions(inputs)
+        finally:
+            self.beta = beta
+
+    def _fill(self, per_function: torch.Tensor, columns: Columns, shaped: Shaped) -> None:
+        """Put `-beta f'(p/q)` into its column, in place of what TRL would subtract."""
+        if not self._in_reward or columns.log_probs is None:
+            return
+        penalty = sequence_penalty(
+            columns.log_probs,
+            shaped.ref_log_probs,
+            divergence=self._divergence,
+            clip=self.args.log_ratio_clip,
+        )
+        values = -self.args.beta * penalty.values.to(per_function)
+        per_function[:, -1] = values.masked_fill(
+            columns.rewards.isnan().to(values.device), torch.nan
+        )
+        self.beta = 0.0  # until the advantages are made: the reference has been scored
+        log = self._metrics[self._mode()]
+        log["regulariser/mean"].append(penalty.values.mean().item())
+        log["regulariser/frac_clipped"].append(penalty.clipped.double().mean().item())
+
+
+class MARATrainer(ShapedTrainer):
+    r"""`ShapedTrainer` that anchors: the faithful default.
 
     The update is the exact on-policy gradient of `E_p[r'] - beta * KL(p‖q)` over whole completions
     (reverse KL, k1 in the reward, leave-one-out baseline, no standardisation), whose optimum puts
-    equal mass on every good completion, or on every good mode if `mode_fn` is given.
+    equal mass on every good completion, or on every good mode if `mode_fn` is given. Other
+    regularisers: see `ShapedTrainer`.
 
     Parameters
     ----------
@@ -46,7 +121,7 @@ class MARATrainer(AnchoringMixin, RLOOTrainer):
 
     References
     ----------
-    GX-Chen et al., arXiv 2510.20817, Algorithm 1. Ahmadian et al., arXiv 2402.14740 (RLOO).
+    GX-Chen et al., arXiv 2510.20817, Algorithms 1 and 2. Ahmadian et al., arXiv 2402.14740 (RLOO).
     """
 
     _tag_names: ClassVar = ["trl", "rloo", "mara", "polymode"]
@@ -54,7 +129,7 @@ class MARATrainer(AnchoringMixin, RLOOTrainer):
     _paper: ClassVar = _PAPER
 
 
-class MARAGRPOTrainer(AnchoringMixin, GRPOTrainer):
+class MARAGRPOTrainer(ShapingMixin, GRPOTrainer):
     r"""`trl.GRPOTrainer` on anchored rewards, with the sequence-level KL in the reward.
 
     GRPO's own penalty is token-local and has another optimum, under which anchoring over-weights
