@@ -107,3 +107,13 @@ def test_both_configs_have_the_settings_that_we_refuse():
     grpo = {"scale_rewards", "loss_type", "multi_objective_aggregation", "entropy_coef"}
     assert grpo <= set(trl.GRPOConfig.__dataclass_fields__)
     assert {"reward_clip_range", "normalize_advantages"} <= set(trl.RLOOConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_reward_functions_are_called_and_may_log_as_the_guard_expects(trainer):
+    """With the two logging functions as columns; what returns None is kept as NaN."""
+    source = inspect.getsource(trainer._calculate_rewards)
+    assert 'reward_kwargs["log_metric"] = self._log_metric' in source
+    assert 'reward_kwargs["log_extra"] = self._log_completion_extra' in source
+    assert "reward if reward is not None else torch.nan" in source
+    assert list(inspect.signature(trainer._log_metric).parameters) == ["self", "name", "value"]

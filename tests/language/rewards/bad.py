@@ -81,4 +81,9 @@ def knows_its_pid(completions, **_):
     return [float(os.getpid())] * len(completions)
 
 
+def knows_the_step(completions, trainer_state, **_):
+    """The step, plus a half if torch was loaded for it."""
+    return [trainer_state.global_step + 0.5 * ("torch" in sys.modules)] * len(completions)
+
+
 not_a_function = 3

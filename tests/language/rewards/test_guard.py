@@ -242,6 +242,15 @@ def test_columns_are_those_of_the_sample():
     assert seen[1:] == [(["p"], [BATCH[i]], ["abc"[i]], "state") for i in range(3)]
 
 
+def test_the_trainers_state_arrives_without_torch():
+    from transformers import TrainerState
+
+    reward = guarded(f"{BAD}:knows_the_step", where="process")
+    state = TrainerState(global_step=7, log_history=[{"loss": 1.0}])
+    assert scores(reward, ["1"], trainer_state=state) == [7.0]
+    reward.close()
+
+
 def test_what_the_function_logs_reaches_the_trainer(where):
     extra, metrics = [], []
     reward = guarded(bad.logs, where=where)

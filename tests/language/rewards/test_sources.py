@@ -1,6 +1,8 @@
 """Rewards by short texts: functions, classifiers and tasks, with names, weights and guards."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +93,35 @@ def test_all_that_is_wrong_is_told_at_once():
         assert problem.startswith(start)
     with pytest.raises(ArgumentError, match="at least one source, got none"):
         load_rewards([])
+
+
+def test_the_how_to_trains(tmp_path, tiny_model, monkeypatch):
+    """The block as printed, but for the model (tiny here) and the length and device of the run."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "rewards-and-data.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    settings = 'output_dir="out", use_cpu=True, bf16=False, max_steps=1, max_completion_length=4'
+    assert code.count('output_dir="out"') == 1
+    code = code.replace('output_dir="out"', f'{settings}, report_to="none"')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lines = "".join(f'{{"question": "{i} + 1?", "answer": "{i + 1}"}}\n' for i in range(120))
+    Path("problems.jsonl").write_text(lines)
+    Path("my_rewards.py").write_text(
+        "def correct(completions, answer, **_):\n"
+        "    texts = [c[0]['content'] for c in completions]\n"
+        "    return [float(text == right) for text, right in zip(texts, answer)]\n\n"
+        "def short(completions, **_):\n"
+        "    return [-len(c[0]['content']) / 100 for c in completions]\n"
+    )
+    names = {"model": tiny_model}
+    exec(compile(code, page.name, "exec"), names)
+    trainer = names["trainer"]
+    assert trainer.state.global_step == 1
+    assert trainer.reward_func_names[:2] == ["correct", "short"]
+    assert trainer.state.log_history[0]["rewards/short/frac_unscorable"] == 0.0
+    assert len(names["data"].held_out) == 100
+    assert (
+        len(names["rewards"].functions) == 2
+    )  # the trainer appends a column of its own to its list
+    for reward in names["rewards"].functions:
+        reward.close()

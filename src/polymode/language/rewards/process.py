@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
+from types import SimpleNamespace
 from typing import Any, cast
 
 from polymode.errors import ArgumentError
@@ -30,8 +31,9 @@ class InProcess:
     """Runs a function in a process that is killed at the limit; the next call starts another.
 
     The process finds the function by its path: what it needs is imported there once more, and what
-    changes in the memory of the training is not seen there. Columns are pickled; what the function
-    logs is handed on when it has returned. Needs a POSIX system.
+    changes in the memory of the training is not seen there. Columns are pickled (of the trainer's
+    state, the attributes); what the function logs is handed on when it has returned. Needs a POSIX
+    system.
     """
 
     def __init__(self, source: str) -> None:
@@ -54,7 +56,7 @@ class InProcess:
             raise CallFailed("died", f"could not be loaded again: {problem}")
         logs = {name: columns[name] for name in _LOGS if name in columns}
         try:
-            request = pickle.dumps(({**columns, **dict.fromkeys(logs)}, seconds))
+            request = pickle.dumps(({**columns, **dict.fromkeys(logs), **_plain(columns)}, seconds))
         except Exception as error:
             text = f"got columns that cannot be sent to a process ({described(error)})"
             raise CallFailed("raised", text) from error
@@ -103,6 +105,12 @@ class InProcess:
             lost = CallFailed("died", f"ended its process with status {status}")
         self.close()
         raise lost
+
+
+def _plain(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the trainer's state without its class, for which the process would load torch."""
+    state = columns.get("trainer_state")
+    return {"trainer_state": SimpleNamespace(**vars(state))} if hasattr(state, "__dict__") else {}
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -19,10 +19,15 @@ Source = str | Callable[..., Any]
 class Rewards:
     """Guarded rewards and their weights, as TRL's trainers take them."""
 
-    functions: list[GuardedReward]
-    """For `reward_funcs`."""
+    guarded: tuple[GuardedReward, ...]
+    """The rewards."""
     weights: list[float]
     """For `reward_weights` of the config."""
+
+    @property
+    def functions(self) -> list[GuardedReward]:
+        """The rewards for `reward_funcs`: a new list each time, because trainers append to it."""
+        return list(self.guarded)
 
 
 def load_rewards(
@@ -72,7 +77,7 @@ def load_rewards(
             problems.append(str(error))
     if problems:
         raise ArgumentError(problems)
-    return Rewards(functions, shares)
+    return Rewards(tuple(functions), shares)
 
 
 def _guarded(source: Source, guard: Guard, name: str) -> GuardedReward:
