@@ -192,10 +192,26 @@ def accuracy_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def metric_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Seconds of each metric, and of the loop that one would write, where there is one."""
+    (file,) = files
+    prompts, completions = (file["workload"][key] for key in ("prompts", "completions"))
+    lines = [
+        f"| {prompts:,} prompts, {completions} completions each | seconds, median [min, max] "
+        "| loop of the papers, seconds |",
+        "|---|---|---|",
+    ]
+    for row in file["rows"]:
+        loop = "" if row["loop"] is None else spread(row["loop"], ".1f")
+        lines.append(f"| {row['part']} | {spread(row['polymode'], '.2f')} | {loop} |")
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
+    "benchmarks/speed/metrics.py": metric_speed_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
     "benchmarks/speed/targets.py": target_speed_rows,
     "polymode paper figures": plateau_rows,
