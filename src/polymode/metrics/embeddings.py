@@ -67,7 +67,7 @@ def semantic_diversity(embeddings: Real[Any, "m d"], *, groups: Any = None) -> A
     m = np.asarray([len(each) for each in own], dtype=np.float64)
     starts = np.cumsum([0, *map(len, own[:-1])])
     total = np.add.reduceat(x[np.concatenate(own)], starts, axis=0)
-    squares = np.sum(total * total, axis=0)
+    squares = np.sum(total * total, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):  # a single completion has no pair
         similarity = (squares - m) / (m * (m - 1))
     return per_group(np.maximum(1 - np.where(m > 1, similarity, np.nan), 0.0), groups)
