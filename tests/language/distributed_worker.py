@@ -1,8 +1,10 @@
 """One training step on prescribed samples; rank 0 saves what the hook saw. Run by accelerate.
 
-``python distributed_worker.py MODEL_DIR OUT_DIR KIND ADAPTER``
+``python distributed_worker.py MODEL_DIR OUT_DIR KIND ADAPTER [SETTINGS]``, settings as JSON; what
+they give `for_all_ranks` is divided among the ranks.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -20,9 +22,12 @@ from tests.language.runs import (
 )
 
 
-def main(model_dir, out, kind, adapter):
+def main(model_dir, out, kind, adapter, settings="{}"):
     torch.set_num_threads(1)
     world = PartialState(cpu=True).num_processes
+    changes = json.loads(settings)
+    shared = changes.pop("for_all_ranks", {})
+    changes |= {name: number // world for name, number in shared.items()}
     trainer = make_trainer(
         kind,
         model_dir,
@@ -31,6 +36,7 @@ def main(model_dir, out, kind, adapter):
         per_device_train_batch_size=N_GENERATIONS * len(PROMPTS) // world,
         trainer_kwargs={"mode_fn": last_letter},
         max_steps=2,
+        **changes,
     )
     prescribe_samples(trainer).train()
     if trainer.accelerator.is_main_process:

@@ -1,5 +1,6 @@
 """One process and two give the same anchored rewards, with a prompt group across the ranks."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from polymode.language import store_responses
+from tests.language.runs import PROMPTS
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
@@ -33,6 +39,10 @@ def test_two_processes_equal_one(kind, adapter, tiny_model, tmp_path):
     # 3 groups of 6 on 2 ranks of 9 rows: the middle group straddles them.
     for n_processes in (1, 2):
         launch(n_processes, tiny_model, tmp_path, kind, adapter)
+    assert_alike(tmp_path, kind, adapter)
+
+
+def assert_alike(tmp_path, kind, adapter):
     # Each file is named after the number of processes that the worker itself has seen.
     one, two = (
         torch.load(tmp_path / f"{kind}-{adapter}-{n}.pt", weights_only=True) for n in (1, 2)
@@ -48,3 +58,33 @@ def test_two_processes_equal_one(kind, adapter, tiny_model, tmp_path):
     for row, other in zip(one["log"], two["log"], strict=True):
         for key in ("reward", "mara/bonus_mean", "mara/bonus_max", "mara/modes_per_group"):
             assert other[key] == pytest.approx(row[key], rel=1e-4), key
+    return one["log"]
+
+
+def store_for(model_dir, path):
+    """Store four responses to each prompt; the first prompt is solved."""
+    parts = (cls.from_pretrained(model_dir) for cls in (AutoModelForCausalLM, AutoTokenizer))
+
+    def reward(prompts, **_):
+        return [float(prompt == PROMPTS[0]) for prompt in prompts]
+
+    dataset = Dataset.from_dict({"prompt": list(PROMPTS)})
+    store_responses(*parts, dataset, reward, path=path, n=4, max_new_tokens=4, progress=False)
+    return str(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "adapter"), [("rloo", "full"), ("grpo", "lora")])
+def test_two_processes_replay_as_one_does(kind, adapter, tiny_model, tmp_path):
+    """A second forward pass through DDP before the backward one, with gradient checkpointing."""
+    settings = {
+        "stored_responses": store_for(tiny_model, tmp_path / "stored.jsonl"),
+        "dph_divergence": "jensen_shannon",
+        "dph_eta": 1.0,
+        "for_all_ranks": {"dph_batch": 4},
+        "gradient_checkpointing": True,
+    }
+    for n_processes in (1, 2):
+        launch(n_processes, tiny_model, tmp_path, kind, adapter, json.dumps(settings))
+    log = assert_alike(tmp_path, kind, adapter)
+    assert log[1]["dph/divergence"] > 0  # not the 0 of an untrained policy

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
     from polymode.language.config import ShapedConfig as ShapedConfig
     from polymode.language.hook import ShapingMixin as ShapingMixin
+    from polymode.language.sampling import store_responses as store_responses
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
+    from polymode.language.stored import StoredResponses as StoredResponses
     from polymode.language.tasks import TASKS as TASKS
     from polymode.language.tasks import PickingTask as PickingTask
     from polymode.language.trainers import MARAGRPOTrainer as MARAGRPOTrainer
@@ -31,8 +33,10 @@ _HOMES = {
     "ShapedTrainer": "trainers",
     "ShapingMixin": "hook",
     "SharedPrompts": "shared_prompt",
+    "StoredResponses": "stored",
     "TASKS": "tasks",
     "score_completions": "shared_prompt",
+    "store_responses": "sampling",
 }
 __all__ = [
     "TASKS",
@@ -45,7 +49,9 @@ __all__ = [
     "ShapedTrainer",
     "ShapingMixin",
     "SharedPrompts",
+    "StoredResponses",
     "score_completions",
+    "store_responses",
 ]
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from polymode.core.checks import known
+from polymode.language.dph import dph_problems
+from polymode.language.extra_loss import extra_problems
 from polymode.language.methods import ANCHORED, method_problems
 from polymode.language.regularisers import regulariser_problems
+from polymode.language.stored import stored_problems
 
 
 def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
@@ -41,6 +44,10 @@ def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     yield from _sampling_problems(args)
     yield from _reward_problems(args)
     yield from _loss_problems(args)
+    yield from stored_problems(args)
+    yield from dph_problems(args)
+    if args.dph_divergence is not None:
+        yield from extra_problems(args)
 
 
 def _threshold_problems(args: Any) -> Iterator[str]:

@@ -78,6 +78,9 @@ class ShapedTrainer(ShapingMixin, RLOOTrainer):
         finally:
             self.beta = beta
 
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        return super()._compute_loss(model, inputs) + self.extra_loss(model, inputs)
+
     def _fill(self, per_function: torch.Tensor, columns: Columns, shaped: Shaped) -> None:
         """Put `-beta f'(p/q)` into its column, in place of what TRL would subtract."""
         if not self._in_reward or columns.log_probs is None:
@@ -150,6 +153,7 @@ class MARAGRPOTrainer(ShapingMixin, GRPOTrainer):
     _tag_names: ClassVar = ["trl", "grpo", "mara", "polymode"]
     _name = "MARA"
     _paper: ClassVar = _PAPER
+    _per_token_loss = True
     _loss_inputs: dict[str, Any] | None = None
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -177,9 +181,11 @@ class MARAGRPOTrainer(ShapingMixin, GRPOTrainer):
         self._loss_inputs = {**inputs, "advantages": inputs["advantages"].clone()}
         beta, self.beta = self.beta, 0.0  # switches TRL's token-local KL off, in the loss only
         try:
-            return super()._compute_loss(model, self._loss_inputs)
+            loss = super()._compute_loss(model, self._loss_inputs)
         finally:
             self.beta, self._loss_inputs = beta, None
+        # GRPO divides its loss itself, and transformers does not.
+        return loss + self.extra_loss(model, inputs) / self.current_gradient_accumulation_steps
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         out = super()._get_per_token_logps_and_entropies(*args, **kwargs)
