@@ -250,7 +250,10 @@ def test_a_resumed_run_replays_what_comes_next(kind, tiny_model, tmp_path, store
         ({"dph_batch": 0}, "dph_batch must be an integer >= 1, got 0"),
         ({"dph_perfect": 1.5}, r"dph_perfect must lie in \(0, 1\], got 1.5"),
         ({"stored_responses": None}, "stored_responses must name a file of store_responses"),
-        ({"dph_divergence": None}, "stored_responses is read by dph_divergence alone"),
+        (
+            {"dph_divergence": None},
+            "stored_responses is read by dph_divergence and forward_kl_samples",
+        ),
         (
             {
                 "gradient_checkpointing": True,

@@ -88,6 +88,12 @@ class ShapingFields:
         "reverse_kl; logged as regulariser/frac_clipped.",
     )
     """Bound of `|log p - log q|` in nats, for regularisers other than reverse KL."""
+    forward_kl_samples: str = _field(
+        "policy",
+        "Whose samples estimate the forward KL: policy, with weights q/p of unbounded size, or "
+        "reference, the cross-entropy on all stored responses of each prompt.",
+    )
+    """Whose samples estimate the forward KL: "policy", or "reference" (stored responses)."""
     stored_responses: str | None = _field(
         None,
         "File of `store_responses`: what the reference once answered, with its log-probabilities.",

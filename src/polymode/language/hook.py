@@ -31,7 +31,7 @@ from polymode.language.live import batch_metrics
 from polymode.language.memory import load_memory, save_memory
 from polymode.language.methods import ANCHORED, Columns, Shaped, shape_batch
 from polymode.language.refusals import config_problems, foreign_token_problems
-from polymode.language.stored import StoredResponses, load_stored
+from polymode.language.stored import load_stored
 
 ModeFunction = Callable[[Any, Any], Hashable | None]
 """`mode_fn(prompt, completion)`: the mode (answer, scaffold, cluster) of a completion, None if it
@@ -114,7 +114,7 @@ class ShapingMixin(ExtraLossMixin):
         problems = config_problems(given.get("args"), has_log_probs=self._scores_policy)
         if problems := [*problems, *foreign_token_problems(given)]:
             raise UnsupportedOptionError(type(self).__name__, problems)
-        stored = load_stored(given["args"])
+        self.stored = load_stored(given["args"])
         host.__init__(*args, **kwargs)
         self.mode_fn = mode_fn
         self.last_batch: ShapedBatch | None = None
@@ -122,13 +122,13 @@ class ShapingMixin(ExtraLossMixin):
         self._seconds = 0.0
         self._log_q: torch.Tensor | None = None
         self._log_p: torch.Tensor | None = None
-        self._replay_stored(stored)
+        self._replay_stored()
         self._add_column("mara" if self.args.method == ANCHORED else "shaping")
 
-    def _replay_stored(self, stored: StoredResponses | None) -> None:
+    def _replay_stored(self) -> None:
         """Take solved prompts out of the training set, and replay what the reference answered."""
-        if stored is not None and self.args.dph_divergence is not None:
-            responses, self.train_dataset = divide(stored, self.train_dataset, self.args)
+        if self.stored is not None and self.args.dph_divergence is not None:
+            responses, self.train_dataset = divide(self.stored, self.train_dataset, self.args)
             term = ReplayedDivergence(responses, self.args, per_token=self._per_token_loss)
             self.extra_terms = [*self.extra_terms, term]
 
@@ -224,7 +224,7 @@ class ShapingMixin(ExtraLossMixin):
             weights = self.reward_weights[: -self._n_columns].to(per_function.device)
             raw = _weighted_sum(per_function[:, : -self._n_columns], weights)
             columns = self._columns(raw.cpu(), gather_object(rows))
-            shaped = shape_batch(columns, self.args, self.carried)
+            shaped = self._shape(columns)
             if self.carried is not None and self._mode() == "train":
                 self.carried = shaped.carried
             self.last_batch = _summary(columns, shaped, raw)
@@ -239,6 +239,10 @@ class ShapingMixin(ExtraLossMixin):
         self._seconds = 0.0
         self._log_q = self._log_p = None
         return per_function
+
+    def _shape(self, columns: Columns) -> Shaped:
+        """Return the batch as the method of the settings shapes it."""
+        return shape_batch(columns, self.args, self.carried)
 
     def _fill(self, per_function: torch.Tensor, columns: Columns, shaped: Shaped) -> None:
         """Fill the columns that a trainer has added behind the first."""

@@ -123,11 +123,13 @@ def load_stored(args: Any) -> StoredResponses | None:
 
 def stored_problems(args: Any) -> list[str]:
     """Return what is wrong with the use of stored responses, one line each."""
-    used = args.dph_divergence is not None
+    used = args.dph_divergence is not None or args.forward_kl_samples == "reference"
     if used and args.stored_responses is None:
         return ["stored_responses must name a file of store_responses, got None"]
     if args.stored_responses is not None and not used:
-        return ["stored_responses is read by dph_divergence alone, which is unset"]
+        return [
+            "stored_responses is read by dph_divergence and forward_kl_samples, which are unset"
+        ]
     return []
 
 
