@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from polymode.language.rewards.sources import load_rewards as load_rewards
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
+    from polymode.language.stored import StoredResponses as StoredResponses
+    from polymode.language.storing import store_responses as store_responses
     from polymode.language.tasks import TASKS as TASKS
     from polymode.language.tasks import PickingTask as PickingTask
     from polymode.language.tasks import Task as Task
@@ -58,6 +60,7 @@ _HOMES = {
     "ShapedTrainer": "trainers",
     "ShapingMixin": "hook",
     "SharedPrompts": "shared_prompt",
+    "StoredResponses": "stored",
     "TASKS": "tasks",
     "Task": "tasks",
     "TokenKLConfig": "token_kl",
@@ -67,6 +70,7 @@ _HOMES = {
     "load_prompts": "data",
     "load_rewards": "rewards.sources",
     "score_completions": "shared_prompt",
+    "store_responses": "storing",
 }
 __all__ = [
     "TASKS",
@@ -89,6 +93,7 @@ __all__ = [
     "ShapedTrainer",
     "ShapingMixin",
     "SharedPrompts",
+    "StoredResponses",
     "Task",
     "TokenKLConfig",
     "TokenKLTrainer",
@@ -97,6 +102,7 @@ __all__ = [
     "load_prompts",
     "load_rewards",
     "score_completions",
+    "store_responses",
 ]
 
 

@@ -89,6 +89,39 @@ class ShapingFields:
         "reverse_kl; logged as regulariser/frac_clipped.",
     )
     """Bound of `|log p - log q|` in nats, for regularisers other than reverse KL."""
+    forward_kl_samples: str = _field(
+        "policy",
+        "Whose samples estimate the forward KL: policy, with weights q/p of unbounded size, or "
+        "reference, the cross-entropy on all stored responses of each prompt.",
+    )
+    """Whose samples estimate the forward KL: "policy", or "reference" (stored responses)."""
+    stored_responses: str | None = _field(
+        None,
+        "File of `store_responses`: what the reference once answered, with its log-probabilities.",
+    )
+    """File of `store_responses`."""
+    dph_divergence: str | None = _field(
+        None,
+        "DPH-RL: replay stored responses to solved prompts under a divergence per token, forward, "
+        "jensen_shannon or alpha; solved prompts leave the training set. Off if unset.",
+    )
+    """Divergence of replayed responses, "forward", "jensen_shannon" or "alpha"; None is off."""
+    dph_eta: float = _field(
+        0.05,
+        "Weight of the replayed divergence. The paper's are 0.01 to 0.05 for forward and 0.05 to "
+        "0.2 for jensen_shannon.",
+    )
+    """Weight of the replayed divergence, reward units per nat; the paper's ranges meet here."""
+    dph_batch: int = _field(
+        4, "Replayed responses per device and micro-batch; each costs a forward and a backward row."
+    )
+    """Replayed responses per device and micro-batch."""
+    dph_perfect: float = _field(
+        1.0,
+        "Share of a prompt's stored responses that must be good for it to be solved; sources use "
+        "0.75 to 1.",
+    )
+    """Share of good stored responses from which a prompt counts as solved, in (0, 1]."""
 
     def __post_init__(self) -> None:
         """Read options given as JSON."""

@@ -11,7 +11,6 @@ and three more in `resuming`; what we lean on is pinned in `tests/contracts/test
 """
 
 import contextlib
-import hashlib
 import inspect
 import math
 import time
@@ -24,10 +23,14 @@ from accelerate.utils import gather_object, is_peft_model
 
 from polymode.core import CarriedAnchors
 from polymode.errors import UnsupportedOptionError
+from polymode.language.dph import ReplayedDivergence, divide
+from polymode.language.extra_loss import ExtraLossMixin
+from polymode.language.keys import mode_key, output_key, prompt_key
 from polymode.language.live import batch_metrics
 from polymode.language.methods import ANCHORED, Columns, Shaped, shape_batch
 from polymode.language.refusals import config_problems, foreign_token_problems
 from polymode.language.resuming import ResumingMixin
+from polymode.language.stored import load_stored
 from polymode.language.table import write_completions
 
 ModeFunction = Callable[[Any, Any], Hashable | None]
@@ -72,7 +75,7 @@ class _Row(NamedTuple):
     mode: str | None
 
 
-class ShapingMixin(ResumingMixin):
+class ShapingMixin(ResumingMixin, ExtraLossMixin):
     """Shape the rewards of a TRL group trainer; place it left of the trainer.
 
     Logs, beside TRL's own metrics, `mara/*`, `diversity/*` and `target/*`; see `batch_metrics`.
@@ -91,6 +94,7 @@ class ShapingMixin(ResumingMixin):
     reward_funcs: list[Any]
     reward_processing_classes: list[Any]
     reward_weights: torch.Tensor
+    train_dataset: Any
     state: Any
     _log_completion_extra: Any
     _logs: dict[str, Any]
@@ -98,6 +102,8 @@ class ShapingMixin(ResumingMixin):
 
     _scores_policy = False
     """Whether the host scores the policy before the rewards."""
+    _per_token_loss = False
+    """Whether the host's loss is a mean over tokens, not over completions."""
     _n_columns = 1
     """Reward columns behind the user's."""
 
@@ -109,6 +115,7 @@ class ShapingMixin(ResumingMixin):
         problems = config_problems(given.get("args"), has_log_probs=self._scores_policy)
         if problems := [*problems, *foreign_token_problems(given)]:
             raise UnsupportedOptionError(type(self).__name__, problems)
+        self.stored = load_stored(given["args"])
         host.__init__(*args, **kwargs)
         self.mode_fn = mode_fn
         self.last_batch: ShapedBatch | None = None
@@ -116,7 +123,15 @@ class ShapingMixin(ResumingMixin):
         self._seconds = 0.0
         self._log_q: torch.Tensor | None = None
         self._log_p: torch.Tensor | None = None
+        self._replay_stored()
         self._add_column("mara" if self.args.method == ANCHORED else "shaping")
+
+    def _replay_stored(self) -> None:
+        """Take solved prompts out of the training set, and replay what the reference answered."""
+        if self.stored is not None and self.args.dph_divergence is not None:
+            responses, self.train_dataset = divide(self.stored, self.train_dataset, self.args)
+            term = ReplayedDivergence(responses, self.args, per_token=self._per_token_loss)
+            self.extra_terms = [*self.extra_terms, term]
 
     def _add_column(self, name: str) -> None:
         """Add a reward column that the hook will fill."""
@@ -187,7 +202,7 @@ class ShapingMixin(ResumingMixin):
             weights = self.reward_weights[: -self._n_columns].to(per_function.device)
             raw = _weighted_sum(per_function[:, : -self._n_columns], weights)
             columns = self._columns(raw.cpu(), gather_object(rows))
-            shaped = shape_batch(columns, self.args, self.carried)
+            shaped = self._shape(columns)
             if self.carried is not None and self._mode() == "train":
                 self.carried = shaped.carried
             self.last_batch = _summary(columns, shaped, raw)
@@ -203,6 +218,10 @@ class ShapingMixin(ResumingMixin):
         self._log_q = self._log_p = None
         return per_function
 
+    def _shape(self, columns: Columns) -> Shaped:
+        """Return the batch as the method of the settings shapes it."""
+        return shape_batch(columns, self.args, self.carried)
+
     def _fill(self, per_function: torch.Tensor, columns: Columns, shaped: Shaped) -> None:
         """Fill the columns that a trainer has added behind the first."""
 
@@ -215,13 +234,11 @@ class ShapingMixin(ResumingMixin):
         for q, p, prompt, completion, tokens in zip(
             log_q, log_p, prompts, completions, ids, strict=True
         ):
-            output = _digest(tuple(tokens)).hex()
-            mode = output if self.mode_fn is None else _mode_key(self.mode_fn(prompt, completion))
+            output = output_key(tokens)
+            mode = output if self.mode_fn is None else mode_key(self.mode_fn(prompt, completion))
             finished = self.args.anchor_truncated or (tokens and tokens[-1] in ends)
-            key = int.from_bytes(_digest(prompt)[:8], "big", signed=True)
-            rows.append(
-                _Row(q, p, len(tokens), bool(finished and mode is not None), key, output, mode)
-            )
+            eligible = bool(finished and mode is not None)
+            rows.append(_Row(q, p, len(tokens), eligible, prompt_key(prompt), output, mode))
         return rows
 
     def _end_ids(self) -> set[int]:
@@ -296,16 +313,3 @@ def _weighted_sum(per_function: torch.Tensor, weights: torch.Tensor) -> torch.Te
     """TRL's own total of the reward functions, NaN where no function could score the row."""
     total = (per_function * weights).nansum(dim=1)
     return total.masked_fill(per_function.isnan().all(dim=1), math.nan)
-
-
-def _digest(value: Any) -> bytes:
-    """Digest that is the same on every rank and in every run, as Python's own `hash` is not."""
-    return hashlib.blake2b(repr(value).encode(), digest_size=16).digest()
-
-
-def _mode_key(mode: Hashable | None) -> str | None:
-    """Return a mode as a text, the same on every rank; long ones as a digest."""
-    if mode is None:
-        return None
-    text = mode if isinstance(mode, str) else repr(mode)
-    return text if 0 < len(text) <= 64 else _digest(mode).hex()

@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from polymode.core.checks import known
+from polymode.language.cross_entropy import cross_entropy_problems
+from polymode.language.dph import dph_problems
+from polymode.language.extra_loss import extra_problems
 from polymode.language.methods import ANCHORED, method_problems
 from polymode.language.regularisers import regulariser_problems
+from polymode.language.stored import stored_problems
 
 
 def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
@@ -42,6 +46,11 @@ def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     yield from _reward_problems(args)
     yield from _loss_problems(args)
     yield from args.own_problems()
+    yield from stored_problems(args)
+    yield from dph_problems(args)
+    yield from cross_entropy_problems(args, scores_policy=has_log_probs)
+    if args.stored_responses is not None:
+        yield from extra_problems(args)
 
 
 def _threshold_problems(args: Any) -> Iterator[str]:

@@ -7,6 +7,8 @@ from accelerate.utils import gather
 from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.core import leave_one_out
+from polymode.language.cross_entropy import StoredCrossEntropy
+from polymode.language.guests import POSITION, GuestTerm, shape_for_terms
 from polymode.language.hook import ShapingMixin
 from polymode.language.methods import Columns, Shaped
 from polymode.language.regularisers import find_regulariser, sequence_penalty
@@ -67,20 +69,46 @@ class ShapedTrainer(ShapingMixin, RLOOTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._divergence = find_regulariser(self.args.regulariser)
-        self._in_reward = self.args.regulariser != "reverse_kl"
+        by_reference = self.args.forward_kl_samples == "reference"
+        self._in_reward = self.args.regulariser != "reverse_kl" and not by_reference
         if self._in_reward:
             self._n_columns = 2
             self._add_column("regulariser")
+        self._guest_terms: list[GuestTerm] = []
+        if by_reference and self.stored is not None:
+            term = StoredCrossEntropy(
+                self.stored, self.args, mode_fn=self.mode_fn, end_ids=self._end_ids()
+            )
+            term.check(self.train_dataset)
+            self._guest_terms.append(term)
+        self.extra_terms = [*self.extra_terms, *self._guest_terms]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         beta = self.beta
         try:
-            return super()._generate_and_score_completions(inputs)
+            output = super()._generate_and_score_completions(inputs)
         finally:
             self.beta = beta
+        n_local = len(output["advantages"])
+        start = self.accelerator.process_index * n_local
+        output[POSITION] = torch.arange(start, start + n_local)
+        return output
+
+    def _shape(self, columns: Columns) -> Shaped:
+        if not self._guest_terms or self._mode() != "train":
+            return super()._shape(columns)
+        shaped, logged = shape_for_terms(self._guest_terms, columns, self.args, self.carried)
+        for name, value in logged.items():
+            self._metrics["train"][name].append(value)
+        return shaped
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        return super()._compute_loss(model, inputs) + self.extra_loss(model, inputs)
 
     def _fill(self, per_function: torch.Tensor, columns: Columns, shaped: Shaped) -> None:
         """Put `-beta f'(p/q)` into its column, in place of what TRL would subtract."""
+        if self.args.regulariser != "reverse_kl":
+            self.beta = 0.0  # until the advantages are made: the reference has been scored
         if not self._in_reward or columns.log_probs is None:
             return
         penalty = sequence_penalty(
@@ -93,7 +121,6 @@ class ShapedTrainer(ShapingMixin, RLOOTrainer):
         per_function[:, -1] = values.masked_fill(
             columns.rewards.isnan().to(values.device), torch.nan
         )
-        self.beta = 0.0  # until the advantages are made: the reference has been scored
         log = self._metrics[self._mode()]
         log["regulariser/mean"].append(penalty.values.mean().item())
         log["regulariser/frac_clipped"].append(penalty.clipped.double().mean().item())
@@ -151,6 +178,7 @@ class MARAGRPOTrainer(ShapingMixin, GRPOTrainer):
     _tag_names: ClassVar = ["trl", "grpo", "mara", "polymode"]
     _name = "MARA"
     _paper: ClassVar = _PAPER
+    _per_token_loss = True
     _loss_inputs: dict[str, Any] | None = None
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -178,9 +206,11 @@ class MARAGRPOTrainer(ShapingMixin, GRPOTrainer):
         self._loss_inputs = {**inputs, "advantages": inputs["advantages"].clone()}
         beta, self.beta = self.beta, 0.0  # switches TRL's token-local KL off, in the loss only
         try:
-            return super()._compute_loss(model, self._loss_inputs)
+            loss = super()._compute_loss(model, self._loss_inputs)
         finally:
             self.beta, self._loss_inputs = beta, None
+        # GRPO divides its loss itself, and transformers does not.
+        return loss + self.extra_loss(model, inputs) / self.current_gradient_accumulation_steps
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         out = super()._get_per_token_logps_and_entropies(*args, **kwargs)
