@@ -99,7 +99,7 @@ def test_a_bad_override_is_named(text, tmp_path):
         ({"trainer": {"beta": 1}}, "trainer.beta belongs into the section method"),
         ({"trainer": {"output_dir": "x"}}, "trainer.output_dir must not be set"),
         ({"trainer": {"lerning_rate": 1}}, "did you mean 'learning_rate'?"),
-        ({"rewards": [{"source": "a.b:c", "wieght": 1}]}, "unknown key 'rewards.0.wieght'"),
+        ({"rewards": [{"source": "a.b:c", "factor": 1}]}, "unknown key 'rewards.0.factor'"),
     ],
     ids=str,
 )
@@ -110,7 +110,7 @@ def test_a_wrong_key_or_value_is_named_with_a_hint(change, problem):
 
 
 def test_everything_wrong_is_told_at_once():
-    found = problems({"model": {"nam": 1}, "method": {"treshold": 1}, "trainer": {"x": 1}})
+    found = problems({"model": {"x": 1}, "method": {"y": 1}, "trainer": {"z": 1}})
     assert len(found) == 4  # the data are missing, too
     assert any("data must be given" in text for text in found)
 

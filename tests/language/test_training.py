@@ -15,10 +15,15 @@ from polymode.language.training import train_language
 STEPS = 3
 
 
-def recipe(model, *, method=None, trainer=None, **sections):
+def recipe(model, *, method=None, trainer=None, shared_prompts=False, **sections):
     return check_recipe(
         {
-            "model": {"name": model, "dtype": "float32", "lora_rank": 2},
+            "model": {
+                "name": model,
+                "dtype": "float32",
+                "lora_rank": 2,
+                "shared_prompts": shared_prompts,
+            },
             "data": {"source": "one-or-two", "size": 8},
             "method": {"name": "anchored", "threshold": 1.0, "beta": 0.2, "modes": "task"}
             if method is None
@@ -101,6 +106,10 @@ def test_a_directory_is_never_overwritten(tiny_model, tmp_path):
         ({"name": "anchored", "threshold": 1.0, "algorithm": "grpo"}, "MARAGRPOTrainer"),
         ({"name": "unlikeliness", "threshold": 1.0}, "ShapedTrainer"),
         ({"name": "anchored", "threshold": 1.0, "regulariser": "forward_kl"}, "ShapedTrainer"),
+        (
+            {"algorithm": "token_kl", "name": "plain", "token_regulariser": "forward_kl"},
+            "TokenKLTrainer",
+        ),
     ],
     ids=str,
 )
@@ -123,6 +132,23 @@ def test_methods_train_with_their_trainers(
     assert type(built[0]).__name__ == trainer_class
     assert result["steps"] == 1
     assert (tmp_path / "run" / "completions" / "completions_00001.parquet").exists()
+
+
+@pytest.mark.parametrize("method", ["plain", {"name": "plain", "algorithm": "grpo", "beta": 0.1}])
+def test_shared_prompts_give_the_same_weights(method, tiny_model, tmp_path):
+    for name, shared in (("rows", False), ("shared", True)):
+        content = recipe(
+            tiny_model,
+            method=method,
+            shared_prompts=shared,
+            rewards=f"{__name__}:lower_case",
+            guard={"where": "thread"},
+            trainer={"max_steps": 2, "learning_rate": 1e-3},
+        )
+        train_language(content, tmp_path / name)
+    first, second = weights(tmp_path / "rows"), weights(tmp_path / "shared")
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("divergence", ["reverse_kl", "forward_kl", "jensen_shannon"])
@@ -188,6 +214,10 @@ def test_wrong_settings_are_refused(tiny_model, tmp_path):
         train_language(
             recipe(tiny_model, data={"source": str(no_reward)}, method="plain"), tmp_path / "run"
         )
+
+
+def lower_case(completions, **_):
+    return [sum(letter.islower() for letter in text) / 4 for text in completions]
 
 
 def failing(completions, **_):

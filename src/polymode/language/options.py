@@ -9,8 +9,10 @@ from trl import GRPOConfig
 from polymode.core.checks import did_you_mean
 from polymode.language.config import MARAGRPOConfig, ShapedConfig, ShapingFields
 from polymode.language.recipe import MethodSection, Recipe
+from polymode.language.token_kl import TokenKLConfig
 
 _OURS = {field.name for field in fields(ShapingFields)} - {"method"}
+_OURS |= {"token_regulariser", "allow_token_local_anchoring"}
 _SET_BY_US = ("output_dir", "reward_weights")
 
 
@@ -18,6 +20,8 @@ def config_class(method: str, algorithm: str) -> Any:
     """Return the class of config that a method trains with."""
     if algorithm == "rloo":
         return ShapedConfig
+    if algorithm == "token_kl":
+        return TokenKLConfig
     return GRPOConfig if method == "plain" else MARAGRPOConfig
 
 

@@ -27,7 +27,7 @@ from polymode.errors import ConfigError, InputError
 from polymode.language.data import DataSettings
 from polymode.language.rewards.guard import Guard
 
-Algorithm = Literal["rloo", "grpo"]
+Algorithm = Literal["rloo", "grpo", "token_kl"]
 
 
 class _Section(BaseModel):
@@ -68,7 +68,7 @@ class MethodSection(_Section):
     name: str = "anchored"
     """A shaper, such as anchored, plain or unlikeliness, or weight_ensembling."""
     algorithm: Algorithm = "rloo"
-    """Trainer below: RLOO, or GRPO (with name plain, TRL's own)."""
+    """Trainer below: rloo, grpo (with name plain, TRL's own), or token_kl (GRPO's KL by name)."""
     modes: str | None = None
     """What counts as the same answer: task, exact, last_number, xml_tag:NAME, regex:PATTERN or a
     dotted path."""

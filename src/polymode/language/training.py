@@ -18,6 +18,7 @@ from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.errors import InputError
 from polymode.language.data import Prompts, load_prompts
+from polymode.language.hook import ShapingMixin
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
 from polymode.language.options import make_config
@@ -28,15 +29,12 @@ from polymode.language.rewards.sources import load_rewards
 from polymode.language.rewards.texts import text_of
 from polymode.language.runs import SETTINGS, check_directory, environment, write_json
 from polymode.language.shared_prompt import SharedPrompts
+from polymode.language.token_kl import TokenKLTrainer
 from polymode.language.trainers import MARAGRPOTrainer, ShapedTrainer
 from polymode.metrics.modes import mode_function
 
 Watcher = Callable[[int, int, dict[str, Any]], None]
 """`watch(step, steps, logs)`: told of every logged step."""
-
-
-class _SharedPromptsTrainer(ShapedTrainer, SharedPrompts, RLOOTrainer):
-    """`ShapedTrainer` that computes every prompt once per step."""
 
 
 def train_language(
@@ -136,7 +134,7 @@ def make_trainer(recipe: Recipe, out: Path, model: Any, tokenizer: Any, prompts:
         "peft_config": _lora(recipe),
     }
     kind = _trainer_class(recipe)
-    if kind is not GRPOTrainer:
+    if issubclass(kind, ShapingMixin):
         kwargs["mode_fn"] = mode_key(recipe.method.modes, prompts.task)
     trainer = kind(**kwargs)
     trainer.remove_callback(PrinterCallback)
@@ -147,11 +145,17 @@ def make_trainer(recipe: Recipe, out: Path, model: Any, tokenizer: Any, prompts:
 
 def _trainer_class(recipe: Recipe) -> Any:
     """Return the class that a method trains with."""
-    if recipe.method.algorithm == "rloo":
-        return _SharedPromptsTrainer if recipe.model.shared_prompts else ShapedTrainer
+    method = recipe.method
+    if method.algorithm == "rloo":
+        ours, host = ShapedTrainer, RLOOTrainer
+    elif method.algorithm == "token_kl":
+        ours, host = TokenKLTrainer, GRPOTrainer
+    else:
+        ours, host = (None if method.name == "plain" else MARAGRPOTrainer), GRPOTrainer
+    bases: tuple[Any, ...] = (*([ours] if ours else []), SharedPrompts, host)
     if recipe.model.shared_prompts:
-        raise InputError("model.shared_prompts needs method.algorithm: rloo")
-    return GRPOTrainer if recipe.method.name == "plain" else MARAGRPOTrainer
+        return type(f"SharedPrompts{(ours or host).__name__}", bases, {})
+    return ours or host
 
 
 def mode_key(spec: str | None, task: Any) -> Callable[[Any, Any], Any] | None:
