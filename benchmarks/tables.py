@@ -93,6 +93,22 @@ def shared_prompt_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def hook_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Step times beside TRL's own, and the share that the hook itself measures."""
+    lines = [
+        "| completions per step | | s per step, median | over TRL's, median [min, max] "
+        "| of it in the hook, median [min, max] |",
+        "|---|---|---|---|---|",
+    ]
+    for row in files[0]["rows"]:
+        share = row["frac_in_hook"]
+        lines.append(
+            f"| {row['group_size']} | {row['side']} | {row['median_seconds']:.2f} | "
+            f"{spread(row['ratio'], '.2f')} | {'' if share is None else spread(share, '.2%')} |"
+        )
+    return lines
+
+
 def plateau_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """One row per objective of Figure 5: how far the trained policy is from its optimum."""
     panels = files[0]["panels"]
@@ -212,6 +228,7 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/metrics.py": metric_speed_rows,
+    "benchmarks/speed/hook.py": hook_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
     "benchmarks/speed/targets.py": target_speed_rows,
     "polymode paper figures": plateau_rows,
