@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Integer, Real
 
 from polymode.core import checks
 from polymode.core.arrays import as_array
@@ -17,7 +17,7 @@ from polymode.metrics.members import check_groups, groups_of, per_group, positio
 
 __all__ = ["semantic_diversity", "vendi_score"]
 
-_TILE = 2**22  # numbers at a time: 32 MiB
+_TILE = 2**17  # numbers at a time: 1 MiB
 
 
 def semantic_diversity(embeddings: Real[Any, "m d"], *, groups: Any = None) -> Any:
@@ -62,15 +62,13 @@ def semantic_diversity(embeddings: Real[Any, "m d"], *, groups: Any = None) -> A
     >>> float(semantic_diversity([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]).round(3))
     0.667
     """
-    x = _directions(embeddings, groups)
-    own = positions(groups_of(len(x), groups))
-    m = np.asarray([len(each) for each in own], dtype=np.float64)
-    starts = np.cumsum([0, *map(len, own[:-1])])
-    total = np.add.reduceat(x[np.concatenate(own)], starts, axis=0)
-    squares = np.sum(total * total, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a single completion has no pair
-        similarity = (squares - m) / (m * (m - 1))
-    return per_group(np.maximum(1 - np.where(m > 1, similarity, np.nan), 0.0), groups)
+    x = _checked(embeddings, groups)
+    distances = np.empty(groups_of(len(x), groups).n_groups)
+    for prompts, rows in _tiles(x, groups):
+        m, total = rows.shape[1], np.sum(rows, axis=1)
+        pairs = m * (m - 1) if m > 1 else np.nan  # a single completion has no pair
+        distances[prompts] = 1 - (np.sum(total * total, axis=-1) - m) / pairs
+    return per_group(np.maximum(distances, 0.0), groups)
 
 
 def vendi_score(embeddings: Real[Any, "m d"], *, order: float = 1, groups: Any = None) -> Any:
@@ -121,31 +119,41 @@ def vendi_score(embeddings: Real[Any, "m d"], *, order: float = 1, groups: Any =
     >>> float(vendi_score([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]).round(6))
     2.0
     """
-    x = _directions(embeddings, groups)
-    own = positions(groups_of(len(x), groups))
-    sizes = np.asarray([len(each) for each in own])
-    scores = np.empty(len(own))
-    for m in np.unique(sizes).tolist():  # prompts of one size share a call
-        same = np.flatnonzero(sizes == m)
-        step = max(1, _TILE // (m * x.shape[1]))
-        for start in range(0, same.size, step):
-            tile = same[start : start + step]
-            rows = x[np.stack([own[i] for i in tile])]
-            scores[tile] = effective_number(_log_eigenvalues(rows), order=order)
+    x = _checked(embeddings, groups)
+    scores = np.empty(groups_of(len(x), groups).n_groups)
+    for prompts, rows in _tiles(x, groups):
+        scores[prompts] = effective_number(_log_eigenvalues(rows), order=order)
     return per_group(scores, groups)
 
 
-def _directions(embeddings: Any, groups: Any) -> Float[np.ndarray, "m d"]:
-    """Check embeddings and return them as unit vectors, NaN where a row has no direction."""
+def _checked(embeddings: Any, groups: Any) -> Real[np.ndarray, "m d"]:
+    """Check embeddings and return them as a NumPy array."""
     x = as_array(embeddings)
     checks.require(
         checks.real_arrays(embeddings=x),
         _axes_problems(x),
         check_groups(len(x) if x.ndim else 0, groups),
     )
-    x = np.asarray(x, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return x / np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x)
+
+
+def _tiles(
+    x: Real[np.ndarray, "m d"], groups: Any
+) -> Iterator[tuple[Integer[np.ndarray, " p"], Float[np.ndarray, "p k d"]]]:
+    """Yield prompts of one size, few at a time, and the unit vectors of their completions.
+
+    A row without a direction is NaN. A tile fits a cache: each is read several times.
+    """
+    own = positions(groups_of(len(x), groups))
+    sizes = np.asarray([len(each) for each in own])
+    for m in np.unique(sizes).tolist():
+        same = np.flatnonzero(sizes == m)
+        step = max(1, _TILE // (m * x.shape[1]))
+        for start in range(0, same.size, step):
+            prompts = same[start : start + step]
+            rows = np.asarray(x[np.stack([own[i] for i in prompts])], dtype=np.float64)
+            with np.errstate(invalid="ignore"):
+                yield prompts, rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def _axes_problems(x: Any) -> Iterator[str]:
