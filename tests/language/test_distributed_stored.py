@@ -32,7 +32,7 @@ def assert_alike(tmp_path, kind, adapter):
     for row, other in zip(one["log"], two["log"], strict=True):
         for key in ("reward", "mara/bonus_mean", "mara/bonus_max", "mara/modes_per_group"):
             assert other[key] == pytest.approx(row[key], rel=1e-4), key
-    return one["log"]
+    return one["log"], two["log"]
 
 
 def store_for(model_dir, path):
@@ -47,19 +47,31 @@ def store_for(model_dir, path):
     return str(path)
 
 
-@pytest.mark.parametrize(("kind", "adapter"), [("rloo", "full"), ("grpo", "lora")])
-def test_two_processes_replay_as_one_does(kind, adapter, tiny_model, tmp_path):
+DPH = {"dph_divergence": "jensen_shannon", "dph_eta": 1.0, "for_all_ranks": {"dph_batch": 4}}
+# Three groups on two ranks: the rows of a group, and what is dealt to them, lie on both.
+REFERENCE = {"regulariser": "forward_kl", "forward_kl_samples": "reference"}
+# Kept in the first step, replayed in the second; modes and hence kept completions on both ranks.
+REPLAY = {"replay_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapter", "settings", "name"),
+    [
+        ("rloo", "full", DPH, "dph/divergence"),
+        ("grpo", "lora", DPH, "dph/divergence"),
+        ("rloo", "full", REFERENCE, "regulariser/cross_entropy"),
+        ("rloo", "full", REPLAY, "replay/mass"),
+    ],
+)
+def test_two_processes_replay_as_one_does(kind, adapter, settings, name, tiny_model, tmp_path):
     """A second forward pass through DDP before the backward one, with gradient checkpointing."""
-    settings = {
-        "stored_responses": store_for(tiny_model, tmp_path / "stored.jsonl"),
-        "dph_divergence": "jensen_shannon",
-        "dph_eta": 1.0,
-        "for_all_ranks": {"dph_batch": 4},
-        "gradient_checkpointing": True,
-    }
+    settings = {**settings, "gradient_checkpointing": True}
+    if settings.keys() & {"dph_divergence", "forward_kl_samples"}:
+        settings["stored_responses"] = store_for(tiny_model, tmp_path / "stored.jsonl")
     for n_processes in (1, 2):
-        launch(
-            n_processes, tiny_model, tmp_path, kind, adapter, json.dumps(settings), worker=WORKER
-        )
-    log = assert_alike(tmp_path, kind, adapter)
-    assert log[1]["dph/divergence"] > 0  # not the 0 of an untrained policy
+        arguments = (tiny_model, tmp_path, kind, adapter, json.dumps(settings))
+        launch(n_processes, *arguments, worker=WORKER)
+    one, two = assert_alike(tmp_path, kind, adapter)
+    assert one[1][name] > 0  # not the 0 of a term without effect
+    if name != "dph/divergence":  # which is per token, hence another mean over ranks
+        assert two[1][name] == pytest.approx(one[1][name], rel=1e-3)

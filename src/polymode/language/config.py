@@ -122,6 +122,12 @@ class ShapingFields:
         "0.75 to 1.",
     )
     """Share of good stored responses from which a prompt counts as solved, in (0, 1]."""
+    replay_size: int = _field(
+        0,
+        "Good completions of distinct modes to keep for each prompt, the rarest first: they enter "
+        "its gradient with their exact weight, sampled or not. RLOO only; 0 is off.",
+    )
+    """Good completions of distinct modes that are kept and replayed for each prompt; 0 is off."""
 
     def __post_init__(self) -> None:
         """Read options given as JSON."""

@@ -10,6 +10,7 @@ from polymode.language.dph import dph_problems
 from polymode.language.extra_loss import extra_problems
 from polymode.language.methods import ANCHORED, method_problems
 from polymode.language.regularisers import regulariser_problems
+from polymode.language.replay import replay_problems
 from polymode.language.stored import stored_problems
 
 
@@ -49,7 +50,8 @@ def config_problems(args: Any, *, has_log_probs: bool) -> Iterator[str]:
     yield from stored_problems(args)
     yield from dph_problems(args)
     yield from cross_entropy_problems(args, scores_policy=has_log_probs)
-    if args.stored_responses is not None:
+    yield from replay_problems(args, scores_policy=has_log_probs)
+    if args.stored_responses is not None or args.replay_size:
         yield from extra_problems(args)
 
 

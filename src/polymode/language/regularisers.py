@@ -58,6 +58,30 @@ def sequence_penalty(
     return Penalty(divergence.slope(bounded.exp()), log_ratio.abs() > clip)
 
 
+def regularised_rewards(
+    rewards: torch.Tensor, log_probs: torch.Tensor, ref_log_probs: torch.Tensor, args: Any
+) -> torch.Tensor:
+    """Return what the policy gradient of a trainer sees: ``r' - beta f'(p / q)``.
+
+    Parameters
+    ----------
+    rewards, log_probs, ref_log_probs : tensor, shape (n,)
+        As shaped; log-probabilities in nats, summed over tokens.
+    args : ShapedConfig
+        Read are `beta`, `regulariser`, `forward_kl_samples` and `log_ratio_clip`.
+    """
+    if args.forward_kl_samples == "reference":
+        return rewards  # the regulariser is a term of its own
+    if args.regulariser == "reverse_kl":  # the slope but for its constant 1, as TRL has it
+        log_ratio = torch.where(ref_log_probs > -torch.inf, log_probs - ref_log_probs, 0.0)
+        return rewards - args.beta * log_ratio
+    divergence = find_regulariser(args.regulariser)
+    penalty = sequence_penalty(
+        log_probs, ref_log_probs, divergence=divergence, clip=args.log_ratio_clip
+    )
+    return rewards - args.beta * penalty.values
+
+
 def find_regulariser(name: str) -> Divergence:
     """Return the divergence of a name, ``alpha:0.3`` and the like included.
 

@@ -12,6 +12,7 @@ from polymode.language.guests import POSITION, GuestTerm, shape_for_terms
 from polymode.language.hook import ShapingMixin
 from polymode.language.methods import Columns, Shaped
 from polymode.language.regularisers import find_regulariser, sequence_penalty
+from polymode.language.replay import Replay
 
 _PAPER: dict[str, str] = {
     "title": "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
@@ -81,6 +82,9 @@ class ShapedTrainer(ShapingMixin, RLOOTrainer):
             )
             term.check(self.train_dataset)
             self._guest_terms.append(term)
+        self._replay = Replay(self.args) if self.args.replay_size else None
+        if self._replay is not None:
+            self._guest_terms.append(self._replay)
         self.extra_terms = [*self.extra_terms, *self._guest_terms]
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -92,7 +96,21 @@ class ShapedTrainer(ShapingMixin, RLOOTrainer):
         n_local = len(output["advantages"])
         start = self.accelerator.process_index * n_local
         output[POSITION] = torch.arange(start, start + n_local)
+        if self._replay is not None and self.last_batch is not None and self._mode() == "train":
+            self._replay.silence(output["advantages"], start)
+            self._replay.keep(self.last_batch.columns, output, start)
         return output
+
+    def memory(self) -> dict[str, Any]:
+        """Return what has to be carried over from one step to the next, ready for JSON."""
+        kept = {} if self._replay is None else {"replay": self._replay.memory()}
+        return {**super().memory(), **kept}
+
+    def load_memory(self, memory: dict[str, Any]) -> None:
+        """Take back what `memory` returned."""
+        super().load_memory(memory)
+        if self._replay is not None:
+            self._replay.load_memory(memory.get("replay", {}))
 
     def _shape(self, columns: Columns) -> Shaped:
         if not self._guest_terms or self._mode() != "train":
