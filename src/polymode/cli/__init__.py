@@ -6,6 +6,8 @@ import typer
 
 from polymode.cli.demo import HELP as DEMO_HELP
 from polymode.cli.demo import demo
+from polymode.cli.ensemble import HELP as ENSEMBLE_HELP
+from polymode.cli.ensemble import ensemble
 from polymode.cli.paper import HELP as PAPER_HELP
 from polymode.cli.paper import app as paper
 from polymode.errors import PolymodeError
@@ -24,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", help=DEMO_HELP)(demo)
+app.command("ensemble", help=ENSEMBLE_HELP)(ensemble)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 
 

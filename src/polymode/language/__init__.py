@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
     from polymode.language.config import ShapedConfig as ShapedConfig
+    from polymode.language.ensembling import interpolate_checkpoints as interpolate_checkpoints
     from polymode.language.hook import ShapingMixin as ShapingMixin
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
@@ -36,6 +37,7 @@ _HOMES = {
     "TASKS": "tasks",
     "TokenKLConfig": "token_kl",
     "TokenKLTrainer": "token_kl",
+    "interpolate_checkpoints": "ensembling",
     "score_completions": "shared_prompt",
 }
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "SharedPrompts",
     "TokenKLConfig",
     "TokenKLTrainer",
+    "interpolate_checkpoints",
     "score_completions",
 ]
 
