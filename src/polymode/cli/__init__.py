@@ -8,6 +8,8 @@ from polymode.cli.compare import HELP as COMPARE_HELP
 from polymode.cli.compare import compare
 from polymode.cli.demo import HELP as DEMO_HELP
 from polymode.cli.demo import demo
+from polymode.cli.ensemble import HELP as ENSEMBLE_HELP
+from polymode.cli.ensemble import ensemble
 from polymode.cli.evaluate import HELP as EVALUATE_HELP
 from polymode.cli.evaluate import evaluate
 from polymode.cli.paper import HELP as PAPER_HELP
@@ -33,6 +35,7 @@ app.command("demo", help=DEMO_HELP)(demo)
 app.add_typer(train, name="train", help=TRAIN_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
 app.command("compare", help=COMPARE_HELP)(compare)
+app.command("ensemble", help=ENSEMBLE_HELP)(ensemble)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 
 

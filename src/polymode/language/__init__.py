@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from polymode.language.data import DataSettings as DataSettings
     from polymode.language.data import Prompts as Prompts
     from polymode.language.data import load_prompts as load_prompts
+    from polymode.language.ensembling import interpolate_checkpoints as interpolate_checkpoints
     from polymode.language.evaluation import evaluate as evaluate
     from polymode.language.evaluation_settings import EvaluationSettings as EvaluationSettings
     from polymode.language.gym import ReasoningGymTask as ReasoningGymTask
@@ -67,6 +68,7 @@ _HOMES = {
     "TokenKLTrainer": "token_kl",
     "evaluate": "evaluation",
     "find_task": "tasks",
+    "interpolate_checkpoints": "ensembling",
     "load_prompts": "data",
     "load_rewards": "rewards.sources",
     "score_completions": "shared_prompt",
@@ -99,6 +101,7 @@ __all__ = [
     "TokenKLTrainer",
     "evaluate",
     "find_task",
+    "interpolate_checkpoints",
     "load_prompts",
     "load_rewards",
     "score_completions",
