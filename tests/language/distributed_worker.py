@@ -26,6 +26,7 @@ ANSWERS = ("x1", "yy2", "bad", "3", "x1", "z4", "ab", "zz8", "5", "nope", "c6")
 COMMON = {"max_steps": STEPS, "num_generations": N_GENERATIONS, "max_completion_length": 4}
 COMMON |= {"optim": "sgd", "max_grad_norm": 0.0, "learning_rate": 0.05}
 MODES = {"trainer_kwargs": {"mode_fn": last_letter}}
+RESUMED = "resumed-carried"
 
 JOBS = {
     "strings": {"kind": "rloo"},
@@ -39,6 +40,16 @@ JOBS = {
     },
     "grpo-carried": {"kind": "grpo", "carry_anchors": True, **MODES},
     "grpo-lora": {"kind": "grpo", "adapter": True},
+    # Trained once, and again from the second step on.
+    RESUMED: {
+        "kind": "rloo",
+        "carry_anchors": True,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "optim": "adamw_torch",  # has a state to resume
+        "adam_epsilon": 1.0,  # steps as long as gradients: their size is seen
+        **MODES,
+    },
     "unlikeliness": {"kind": "rloo", "method": "unlikeliness"},
     "unlikeliness-lora": {"kind": "rloo", "method": "unlikeliness", "adapter": True},
 }
@@ -47,8 +58,8 @@ JOBS = {
 class Recorder(TrainerCallback):
     """Keep the batch of every step."""
 
-    def __init__(self, trainer):
-        self.trainer, self.batches = trainer, []
+    def __init__(self, trainer, batches):
+        self.trainer, self.batches = trainer, batches
 
     def on_step_end(self, *_, **__):
         batch = self.trainer.last_batch
@@ -87,30 +98,43 @@ def let_processors_shard():
     PartialState.__init__ = start_as_gpu
 
 
+def build(job, model_dir, folder, world, batches):
+    """Make the trainer of a job; its batches are added to the list."""
+    settings = {**COMMON, **JOBS[job]}
+    settings["per_device_train_batch_size"] = N_GENERATIONS * len(PROMPTS) // world
+    trainer = prescribe_by_step(make_trainer(settings.pop("kind"), model_dir, folder, **settings))
+    trainer.add_callback(Recorder(trainer, batches))
+    return trainer
+
+
+def whole_weights(trainer):
+    """Return the weights, gathered from all ranks: FSDP cuts them into pieces."""
+    weights = trainer.accelerator.get_state_dict(trainer.model)
+    return {name: weight.clone() for name, weight in weights.items()}
+
+
 def run(job, model_dir, out):
     """Train, and keep what is known on rank 0."""
     world = PartialState(cpu=True).num_processes
-    settings = {**COMMON, **JOBS[job]}
-    trainer = prescribe_by_step(
-        make_trainer(
-            settings.pop("kind"),
-            model_dir,
-            out / f"run-{job}-{world}",
-            per_device_train_batch_size=N_GENERATIONS * len(PROMPTS) // world,
-            **settings,
-        )
-    )
-    recorder = Recorder(trainer)
-    trainer.add_callback(recorder)
+    folder, batches = out / f"run-{job}-{world}", []
+    trainer = build(job, model_dir, folder, world, batches)
     trainer.train()
-    weights = trainer.accelerator.get_state_dict(trainer.model)  # of all ranks: FSDP shards them
+    unbroken = {}
+    if job == RESUMED:
+        del batches[2:]
+        unbroken = whole_weights(trainer)
+        trainer.accelerator.free_memory()
+        trainer = build(job, model_dir, folder, world, batches)
+        trainer.train(resume_from_checkpoint=str(folder / "checkpoint-2"))
+    weights = whole_weights(trainer)
     if trainer.accelerator.is_main_process:
         kept = {
-            "batches": recorder.batches,
+            "batches": batches,
             "memory": trainer.memory(),
             "distributed_type": trainer.accelerator.distributed_type.value,
             "parameter_type": type(next(trainer.model.parameters())).__name__,
-            "weights": {name: weight.clone() for name, weight in weights.items()},
+            "weights": weights,
+            "unbroken": unbroken,
             "log": [row for row in trainer.state.log_history if "loss" in row],
         }
         torch.save(kept, out / f"{job}-{world}.pt")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.language.distributed_worker import JOBS, STEPS
+from tests.language.distributed_worker import JOBS, RESUMED, STEPS
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
 WORKER = Path(__file__).with_name("distributed_worker.py")
@@ -54,6 +54,8 @@ def assert_same_training(one, many):
     assert one["weights"].keys() == many["weights"].keys()
     for name, weight in one["weights"].items():
         torch.testing.assert_close(many["weights"][name], weight, rtol=1e-4, atol=2e-5, msg=name)
+    for name, weight in many["unbroken"].items():  # on the same processes, without a break
+        torch.testing.assert_close(many["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
     assert_same_anchors(one["memory"], many["memory"])
     for row, other in zip(one["log"], many["log"], strict=True):
         assert row.keys() == other.keys()
@@ -79,6 +81,14 @@ def test_the_comparison_is_not_trivial(alone):
             bonus = first["regularised_log_q"] - first["ref_log_probs"]
         moved = first["raw_rewards"] > 0 if job.startswith("unlikeliness") else first["good"]
         assert (bonus[moved].abs() > 0.01).any(), job
+
+
+def test_a_resumed_job_is_compared_with_one_without_a_break(alone):
+    kept = alone[RESUMED]
+    assert [row["step"] for row in kept["log"]] == [1, 2, 3, 4, 5]
+    assert kept["unbroken"].keys() == kept["weights"].keys()
+    for name, weight in kept["unbroken"].items():
+        assert torch.equal(kept["weights"][name], weight), name
 
 
 def test_carried_anchors_matter(alone):
