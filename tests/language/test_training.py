@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from polymode.core import optimal_policy
 from polymode.errors import InputError, RewardError, UnsupportedOptionError
+from polymode.language.loading import load_model
 from polymode.language.recipe import check_recipe
 from polymode.language.training import train_language
 
@@ -132,6 +133,32 @@ def test_methods_train_with_their_trainers(
     assert type(built[0]).__name__ == trainer_class
     assert result["steps"] == 1
     assert (tmp_path / "run" / "completions" / "completions_00001.parquet").exists()
+
+
+def test_an_ensemble_lies_between_base_and_trained(tiny_model, tmp_path):
+    """The adapter of the ensemble is the trained one, scaled: weights lie in between."""
+    out = tmp_path / "run"
+    content = recipe(
+        tiny_model,
+        method={"name": "weight_ensembling", "ensemble_weight": 0.25},
+        rewards=f"{__name__}:lower_case",
+        guard={"where": "thread"},
+    )
+    result = train_language(content, out)
+    base, trained, between = (
+        load_model(str(path), dtype=torch.float32)
+        for path in (tiny_model, out / "model", out / "ensemble")
+    )
+    ids = torch.tensor([[5, 6, 7]])
+
+    def weight(model):
+        merged = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+        return merged.model.layers[0].mlp.up_proj.weight.detach()
+
+    assert not torch.equal(base(ids).logits, trained(ids).logits)
+    first, second, third = map(weight, (base, trained, between))
+    torch.testing.assert_close(third, 0.75 * first + 0.25 * second, rtol=1e-5, atol=1e-6)
+    assert result["task"]["promised"] is None
 
 
 @pytest.mark.parametrize("method", ["plain", {"name": "plain", "algorithm": "grpo", "beta": 0.1}])

@@ -20,7 +20,7 @@ from polymode.language.recipe import Recipe
 from polymode.language.regularisers import find_regulariser
 from polymode.language.tasks import PickingTask
 
-Report = Callable[[], dict[str, Any] | None]
+Report = Callable[[Any], dict[str, Any] | None]
 
 
 def task_report(recipe: Recipe, trainer: Any, prompts: Prompts, out: Path) -> Report:
@@ -31,14 +31,13 @@ def task_report(recipe: Recipe, trainer: Any, prompts: Prompts, out: Path) -> Re
     """
     task = prompts.task
     if not isinstance(task, PickingTask):
-        return lambda: None
+        return lambda _: None
     tokenizer = trainer.processing_class
     base = _base(recipe, task, tokenizer, out / "base.json")
     promised = promise(recipe, base)
 
-    def report() -> dict[str, Any]:
-        model = trainer.accelerator.unwrap_model(trainer.model).float().eval()
-        measured = score_phrasings(model, tokenizer, task).answers()
+    def report(model: Any) -> dict[str, Any]:
+        measured = score_phrasings(model.float().eval(), tokenizer, task).answers()
         return {
             "base": base.answers().to_dict(),
             "promised": None if promised is None else promised.to_dict(),

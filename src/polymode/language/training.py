@@ -18,6 +18,8 @@ from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.errors import InputError
 from polymode.language.data import Prompts, load_prompts
+from polymode.language.embedded import resolve_model
+from polymode.language.ensembling import interpolate_checkpoints
 from polymode.language.hook import ShapingMixin
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
@@ -83,12 +85,13 @@ def train_language(
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / "model"))
     trainer.save_state()
+    final = _ensemble(recipe, out, trainer) or trainer.accelerator.unwrap_model(trainer.model)
     result = {
         "schema_version": 1,
         "steps": trainer.state.global_step,
         "resumed_from": checkpoint and checkpoint.name,
         "seconds": time.perf_counter() - started,
-        "task": report(),
+        "task": report(final),
     }
     if trainer.accelerator.is_main_process:
         write_json(out / "result.json", result)
@@ -115,6 +118,18 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     settings = recipe.model_dump(mode="json")
     settings["trainer"] = {k: v for k, v in settings["trainer"].items() if k not in _FREE}
     return settings
+
+
+def _ensemble(recipe: Recipe, out: Path, trainer: Any) -> Any:
+    """Write the mean of base and trained weights, and load it; None for all other methods."""
+    if recipe.method.name != "weight_ensembling":
+        return None
+    path, base = out / "ensemble", resolve_model(recipe.model.name)
+    if trainer.accelerator.is_main_process:
+        weight = recipe.method.ensemble_weight
+        interpolate_checkpoints(base, out / "model", path, weight=weight)
+    trainer.accelerator.wait_for_everyone()
+    return load_model(str(path), dtype=torch.float32)
 
 
 def make_trainer(recipe: Recipe, out: Path, model: Any, tokenizer: Any, prompts: Prompts) -> Any:
