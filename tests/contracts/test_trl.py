@@ -49,6 +49,21 @@ def test_attribute_that_we_read(trainer, name):
     assert f"self.{name} = " in inspect.getsource(trainer)  # `accelerator` is transformers' own
 
 
+def test_rloo_hands_over_what_is_kept_and_replayed():
+    """Completions are kept from these tensors, and the advantages of replayed samples set to 0."""
+    source = inspect.getsource(trl.RLOOTrainer._generate_and_score_completions)
+    output = source[source.rindex("output = {") :]
+    for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"):
+        assert f'"{name}": {name}' in output
+
+
+def test_grpo_divides_by_the_micro_batches_of_a_step_and_rloo_does_not():
+    """What terms add to the loss has to be divided alike."""
+    for trainer, divides in ((trl.GRPOTrainer, True), (trl.RLOOTrainer, False)):
+        source = inspect.getsource(trainer._compute_loss)
+        assert ("self.current_gradient_accumulation_steps" in source) == divides
+
+
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_the_reference_is_scored_before_the_rewards(trainer):
     source = inspect.getsource(trainer._generate_and_score_completions)

@@ -12,11 +12,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polymode.core import alpha_divergence, f_divergence
 from polymode.errors import ConfigError
-from polymode.language import store_responses
+from polymode.language import MARAConfig, store_responses
 from polymode.language.dph import DIVERGENCES, rows_at, token_divergence
 from polymode.language.extra_loss import Place
-from tests.language.runs import N_GENERATIONS, PROMPTS, make_trainer, prescribe_samples
+from tests.language.runs import N_GENERATIONS, PROMPTS, TRAINERS, make_trainer, prescribe_samples
 from tests.language.test_refusals import refusal
+from tests.language.test_shared_prompt import FastMARATrainer
 
 KINDS = ("rloo", "grpo")
 SOLVED = PROMPTS[0]
@@ -213,10 +214,22 @@ def test_a_run_trains_and_logs(kind, method, tiny_model, tmp_path, stored_path):
     assert ("mara/frac_good" in rows[0]) == (method == "anchored")
 
 
-def test_evaluation_has_no_such_term(tiny_model, tmp_path, stored_path):
-    trainer = dph_trainer("rloo", tiny_model, tmp_path, stored_path)
-    trainer.model.eval()
-    assert trainer.extra_loss(trainer.model, {}) == 0.0
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluation_has_no_such_term(kind, tiny_model, tmp_path, stored_path):
+    """Not even the number of micro-batches is known yet, before the first step."""
+    trainer = dph_trainer(kind, tiny_model, tmp_path, stored_path, per_device_eval_batch_size=6)
+    figures = trainer.evaluate(Dataset.from_dict({"prompt": list(PROMPTS)}))
+    assert math.isfinite(figures["eval_loss"])
+    assert not any("dph/" in name for name in figures)
+    assert trainer.extra_loss(trainer.model.eval(), {}) == 0.0
+
+
+def test_packed_rows_give_the_same_gradient(tiny_model, tmp_path, stored_path, monkeypatch):
+    plain = dph_trainer("rloo", tiny_model, tmp_path, stored_path)
+    monkeypatch.setitem(TRAINERS, "rloo", (FastMARATrainer, MARAConfig))
+    packed = dph_trainer("rloo", tiny_model, tmp_path, stored_path)
+    a, b = (gradient_of(t, t.extra_loss(t.model.train(), {})) for t in (plain, packed))
+    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
 
 
 def test_ranks_and_micro_batches_take_turns_without_overlap(tiny_model, tmp_path, stored_path):

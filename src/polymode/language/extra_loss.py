@@ -81,14 +81,17 @@ class ExtraLossMixin:
     extra_terms: Sequence[Term] = ()
     """The terms beside the policy gradient; empty unless settings ask for some."""
 
-    def extra_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor | float:
-        """Return what the terms add to the loss of a micro-batch: a mean, not yet divided.
+    def extra_loss(
+        self, model: Any, inputs: dict[str, Any], *, divided: bool = False
+    ) -> torch.Tensor | float:
+        """Return what the terms add to the loss of a micro-batch; nothing in evaluation.
 
-        Each term adds its mean over ranks (DDP's own) and over the micro-batches of a step, by
-        which the host, or the caller, has to divide. Evaluation has no terms.
+        Each term adds its mean over ranks (DDP's own) and over the micro-batches of a step. By the
+        number of those transformers divides, or where the host does it itself, we do: `divided`.
         """
         if not (self.extra_terms and self.model.training):
             return 0.0
+        host: Any = self
         place = self._next_place(inputs)
         total: torch.Tensor | float = 0.0
         for term in self.extra_terms:
@@ -97,7 +100,7 @@ class ExtraLossMixin:
                 result = extra.loss(*self._score(model, extra.completions))
                 total = total + result.value
                 self._log_extra(result.metrics)
-        return total
+        return total / host.current_gradient_accumulation_steps if divided else total
 
     def _next_place(self, inputs: dict[str, Any]) -> Place:
         """Count micro-batches from the last step on, so that a resumed run counts alike."""

@@ -227,8 +227,7 @@ class MARAGRPOTrainer(ShapingMixin, GRPOTrainer):
             loss = super()._compute_loss(model, self._loss_inputs)
         finally:
             self.beta, self._loss_inputs = beta, None
-        # GRPO divides its loss itself, and transformers does not.
-        return loss + self.extra_loss(model, inputs) / self.current_gradient_accumulation_steps
+        return loss + self.extra_loss(model, inputs, divided=True)
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         out = super()._get_per_token_logps_and_entropies(*args, **kwargs)
