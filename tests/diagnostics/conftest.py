@@ -8,9 +8,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def trl_home(tmp_path_factory):
-    """A directory with `plain` (GRPO), `ours` (MARAGRPOTrainer) and `rloo` (MARATrainer)."""
+    """A directory with `plain` (GRPO), `ours` (MARAGRPOTrainer) and `rloo` (RLOOTrainer)."""
     pytest.importorskip("trl")
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     from tests.language.runs import last_letter, make_trainer
     from tests.language.tiny import save_tiny_model
@@ -29,7 +29,7 @@ def trl_home(tmp_path_factory):
     for name, kind, more in (
         ("plain", "grpo", {"base": GRPOConfig, "host": GRPOTrainer}),
         ("ours", "grpo", ours),
-        ("rloo", "rloo", ours),
+        ("rloo", "rloo", {"base": RLOOConfig, "host": RLOOTrainer}),
     ):
         trainer = make_trainer(kind, tiny, home / name, **changes, **more)
         with contextlib.redirect_stdout(io.StringIO()):  # TRL prints its samples

@@ -164,6 +164,7 @@ def test_completions_are_kept_with_what_is_known_of_them(tiny_model, tmp_path):
     np.testing.assert_allclose(table["ref_log_prob"], batch.columns.ref_log_probs, rtol=1e-6)
     np.testing.assert_allclose(table["log_prob"], batch.columns.log_probs, rtol=1e-6)
     np.testing.assert_allclose(table["reward"] + table["mara"], batch.rewards, rtol=1e-6)
+    np.testing.assert_allclose(table["raw_reward"], batch.raw_rewards, rtol=1e-6)
     assert table["mode"].nunique() == 5  # x1 stands twice
 
 
@@ -190,6 +191,15 @@ def test_diversity_counts_the_modes_of_a_group(tiny_model, tmp_path):
     entropy = -(2 / 6 * math.log(2 / 6) + 4 / 6 * math.log(1 / 6))
     assert logs["diversity/entropy"] == pytest.approx(entropy, rel=1e-6)
     assert logs["diversity/effective_modes"] == pytest.approx(math.exp(entropy), rel=1e-6)
+
+
+def test_the_kl_of_whole_completions_is_logged(tiny_model, tmp_path):
+    trainer = run(tmp_path, tiny_model, regulariser="forward_kl", max_steps=2)
+    columns = trainer.last_batch.columns
+    logs = [row for row in trainer.state.log_history if "mara/kl" in row][-1]
+    difference = (columns.log_probs - columns.ref_log_probs).mean().item()
+    assert logs["mara/kl"] == pytest.approx(difference, rel=1e-5)
+    assert difference != 0.0
 
 
 def test_another_method_reads_the_columns_that_it_needs(tiny_model, tmp_path):

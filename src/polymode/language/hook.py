@@ -212,7 +212,7 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
             log = self._metrics[self._mode()]
             for name, value in batch_metrics(columns, shaped, self.args).items():
                 log[name].append(value)
-            self._describe_in_table(rows)
+            self._describe_in_table(rows, raw)
         log["mara/hook_seconds"].append(self._seconds)
         self._seconds = 0.0
         self._log_q = self._log_p = None
@@ -279,10 +279,12 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
             modes=None if self.mode_fn is None else tuple(mode or "" for mode in per_field.mode),  # type: ignore[union-attr]
         )
 
-    def _describe_in_table(self, rows: list[_Row]) -> None:
+    def _describe_in_table(self, rows: list[_Row], raw: torch.Tensor) -> None:
         """Add what we know of each local completion to TRL's completions table."""
         if not self.args.log_completions:
             return
+        start = self.accelerator.process_index * len(rows)
+        self._log_completion_extra("raw_reward", raw[start : start + len(rows)].tolist())
         for name in ("ref_log_prob", "log_prob", "mode"):
             field = {"ref_log_prob": "log_q", "log_prob": "log_p"}.get(name, name)
             self._log_completion_extra(name, [getattr(row, field) for row in rows])

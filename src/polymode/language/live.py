@@ -24,6 +24,8 @@ def batch_metrics(columns: Columns, shaped: Shaped, args: Any) -> dict[str, floa
     if args.method == ANCHORED:
         metrics |= _anchoring(columns, shaped)
     if columns.log_probs is not None:
+        kl = columns.log_probs - columns.ref_log_probs
+        metrics["mara/kl"] = _mean(kl[kl.isfinite()])
         metrics |= _target(columns, shaped, args)
     return metrics
 

@@ -8,6 +8,7 @@ from polymode.core import checks
 from polymode.diagnostics.records import Run
 from polymode.diagnostics.runs.demo import demo_runs
 from polymode.diagnostics.runs.evaluation import evaluation_runs
+from polymode.diagnostics.runs.training import training_run
 from polymode.diagnostics.runs.trl import trl_run
 from polymode.errors import InputError
 from polymode.metrics.modes import ModeFunction, mode_function
@@ -116,6 +117,8 @@ def _reader(path: Path) -> Callable[[Path, ModeFunction | None, ReadOptions], li
 
     if has("samples.jsonl") or has("evaluation.json"):
         return lambda p, mode, _: evaluation_runs(_home(p), mode)
+    if path.is_dir() and has("recipe.yaml"):
+        return lambda p, mode, o: [training_run(p, mode, last=o.last, rewards=o.rewards)]
     if has("result.json"):
         return lambda p, *_: demo_runs(_home(p) / "result.json")
     tables = has("completions") or path.suffix == ".parquet" or any(path.glob("*.parquet"))

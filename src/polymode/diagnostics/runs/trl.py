@@ -18,7 +18,8 @@ from polymode.metrics.modes import ModeFunction
 __all__ = ["trl_run"]
 
 _NO_REWARD = {"step", "prompt", "completion", "advantage", "mode", "log_prob", "ref_log_prob"}
-_ADDED = "mara"  # what anchoring added to a reward: no part of the raw one
+_ADDED = {"mara", "shaping", "regulariser"}  # what our trainers add: no part of the raw reward
+_RAW = "raw_reward"  # which our trainers write: the sum of all rewards by their weights
 
 
 class _Table(NamedTuple):
@@ -43,12 +44,13 @@ def trl_run(
     last : int
         The outcome is the completions of this many last tables.
     rewards : sequence of str
-        Reward columns that count; empty for all. They are added with weight 1.
+        Reward columns that count, added with weight 1; empty for all, which our trainers have
+        added by their weights.
 
     Returns
     -------
     Run
-        Without an outcome where there is no table: TRL's RLOOTrainer writes none.
+        Without an outcome where there is no table: TRL's own RLOOTrainer writes none, ours does.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def trl_run(
     if not tables:
         note = (
             "no table of completions, hence curves only: TRL's GRPOTrainer writes them with "
-            "log_completions=True, its RLOOTrainer (1.16) does not"
+            "log_completions=True and so do ours, its RLOOTrainer (1.16) does not"
         )
         return Run(path.name, "trl", path, None, curves, notes=(note,))
     final = tables[-last:]
@@ -112,7 +114,8 @@ def _tables(path: Path, log: Sequence[Mapping[str, Any]], wanted: Sequence[str])
     before: Any = None
     for file in files:
         columns = _columns(file)
-        names = _reward_names(file, columns, log, wanted)
+        ours = _RAW in columns and not wanted
+        names = [_RAW] if ours else _reward_names(file, columns, log, wanted)
         content = {name: column for name, column in columns.items() if name != "step"}
         if content == before:  # several steps on the same completions
             continue
@@ -163,7 +166,7 @@ def _reward_names(
         name
         for name, column in columns.items()
         if name not in _NO_REWARD
-        and name != _ADDED
+        and name not in (*_ADDED, _RAW)
         and all(isinstance(value, int | float | None) for value in column)
         and (not logged or name in logged)
     ]
