@@ -216,7 +216,8 @@ def test_all_bad_settings_at_once():
         )
     for text in (
         "models must be at least one, each named once",
-        "tasks must be among die, one-or-two, season, colour, got 'dice'; did you mean 'die'?",
+        "task must be one of die, one-or-two, season, colour, countdown, reasoning_gym:NAME, got "
+        "'dice'; did you mean 'die'?",
         "samples must be >= 1, got 0",
         "seed must be >= 0",
         "temperature must be a finite number > 0, got 0.0",

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from polymode.errors import ConfigError, InputError
-from polymode.language.prompts import EvaluationPrompt, EvaluationTask, picking, read_prompts
+from polymode.language.countdown import CountdownTask
+from polymode.language.prompts import EvaluationPrompt, EvaluationTask, from_task, read_prompts
 from polymode.language.tasks import TASKS
 from polymode.metrics import mode_function
 
@@ -64,7 +65,7 @@ def test_known_answers_are_worth_1():
 
 
 def test_picking_tasks_count_whole_answers_only():
-    task = picking(TASKS["die"], mode=None, reward=None)
+    task = from_task(TASKS["die"], n=1, seed=0, mode=None, reward=None)
     (prompt,) = task.prompts
     assert prompt.answers == ("1", "2", "3", "4", "5", "6")
     assert task.scored(prompt, [" six.", " six.", " 7."], [True, False, True]) == [
@@ -73,7 +74,7 @@ def test_picking_tasks_count_whole_answers_only():
         (0.0, None),
     ]
     # with a mode key of the user's, that decides, finished or not
-    own = picking(TASKS["die"], mode=mode_function("last_number"), reward=None)
+    own = from_task(TASKS["die"], n=1, seed=0, mode=mode_function("last_number"), reward=None)
     assert own.scored(own.prompts[0], [" 6 or so"], [False]) == [(1.0, "6")]
 
 
@@ -98,7 +99,7 @@ def test_rewards_are_called_as_trl_does():
     plain = EvaluationPrompt("p", "2 + 2 =")
     task.scored(plain, ["4", "5"], [True, True])
     assert calls[1] == {"prompts": ["2 + 2 ="] * 2, "completions": ["4", "5"]}
-    task = picking(TASKS["die"], mode=None, reward=reward)
+    task = from_task(TASKS["die"], n=1, seed=0, mode=None, reward=reward)
     task.scored(task.prompts[0], [" 1.", " 2."], [True, True])
     assert calls[2]["prompts"] == [TASKS["die"].question] * 2
 
@@ -142,3 +143,31 @@ def test_a_file_without_prompts(tmp_path):
         read(write(tmp_path / "empty.jsonl"))
     with pytest.raises(InputError, match="prompts cannot be read"):
         read(tmp_path / "missing.jsonl")
+
+
+def test_countdown_brings_its_questions_its_reward_and_all_its_answers():
+    task = from_task(CountdownTask(n_numbers=3), n=2, seed=5, mode=None, reward=None)
+    assert [prompt.id for prompt in task.prompts] == ["0", "1"]
+    rows = CountdownTask(n_numbers=3).rows(2, seed=5)
+    prompt, row = task.prompts[0], rows[0]
+    assert prompt.text(Tokenizer()).startswith("<Using the numbers")
+    assert [message["role"] for message in prompt.content] == ["system", "user"]
+    assert set(prompt.answers) == set(CountdownTask().answers(row["numbers"], row["target"]))
+    right = prompt.answers[0]
+    scores = task.scored(prompt, [right, "no idea", f"{row['target']}"], [True] * 3)
+    assert scores[0] == (1.0, right)
+    assert scores[1] == (0.0, None)
+    assert scores[2][0] == float(row["target"] in row["numbers"])
+
+
+def test_an_opening_stands_behind_the_chat_template():
+    prompt = EvaluationPrompt("0", [{"role": "user", "content": "hi"}], opening="I say")
+    assert prompt.text(Tokenizer()) == "<hi>a:I say"
+
+
+def test_other_seeds_make_other_questions():
+    def numbers(seed):
+        made = from_task(CountdownTask(n_numbers=3), n=5, seed=seed, mode=None, reward=None)
+        return [prompt.columns["numbers"] for prompt in made.prompts]
+
+    assert numbers(0) == numbers(0) != numbers(1)

@@ -60,10 +60,16 @@ def evaluate(
     tasks: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Picking tasks, as `die,season` or by repeating: {', '.join(TASKS)}. Default: "
-            "all of them, or none with --prompts."
+            help=f"Tasks, as `die,season` or by repeating: {', '.join(TASKS)}, countdown, "
+            "reasoning_gym:NAME. Default: those that pick an answer, or none with --prompts."
         ),
     ] = None,
+    questions: Annotated[
+        int, typer.Option(help="Questions of a task that makes them, such as countdown.")
+    ] = _DEFAULTS.questions,
+    questions_seed: Annotated[
+        int, typer.Option(help="Which questions; 0 makes those that trainings start with.")
+    ] = _DEFAULTS.questions_seed,
     prompts: Annotated[
         Path | None,
         typer.Option(help="JSON Lines with `prompt` and, if known, `answers`: one more task."),
@@ -129,6 +135,8 @@ def evaluate(
         models=tuple(models),
         tasks=names or (() if prompts else tuple(TASKS)),
         prompts=None if prompts is None else str(prompts),
+        questions=questions,
+        questions_seed=questions_seed,
         samples=samples,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -72,6 +72,10 @@ class CountdownTask:
         """`mode_fn` for the trainers: the expression up to order and brackets, None without one."""
         expression = answer_in(text_of(completion))
         return None if expression is None else expression.key
+
+    def good_modes(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the mode keys of all right answers of a question of `rows`."""
+        return self.answers(row["numbers"], row["target"])
 
     def answers(self, numbers: Sequence[int], target: int) -> tuple[str, ...]:
         """Return the mode keys of all right answers of a question, sorted.

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from polymode.core.checks import did_you_mean
-from polymode.errors import ArgumentError, ConfigError, InputError
-from polymode.language.prompts import EvaluationTask, Reward, picking, read_prompts
-from polymode.language.tasks import TASKS
+from polymode.errors import ArgumentError, ConfigError, InputError, MissingExtraError
+from polymode.language.prompts import EvaluationTask, Reward, from_task, read_prompts
+from polymode.language.tasks import find_task
 from polymode.metrics import ModeFunction, mode_function
 from polymode.metrics.dotted import function_at
 
@@ -22,7 +21,11 @@ class EvaluationSettings:
     models: tuple[str, ...]
     """Embedded model, directories (LoRA adapters among them) or hub ids."""
     tasks: tuple[str, ...] = ()
-    """Names of picking tasks."""
+    """Names of tasks, as `find_task` knows them."""
+    questions: int = 100
+    """How many questions of a task that makes them (countdown, reasoning-gym)."""
+    questions_seed: int = 1
+    """Which questions; trainings take seed 0 unless told otherwise, hence others."""
     prompts: str | None = None
     """A file of prompts, JSON Lines."""
     samples: int = 64
@@ -63,14 +66,17 @@ class EvaluationSettings:
         if not (self.tasks or self.prompts):
             yield "nothing to evaluate on: name --tasks or a file of --prompts"
         for task in self.tasks:
-            if task not in TASKS:
-                known = f"tasks must be among {', '.join(TASKS)}, got {task!r}"
-                yield known + did_you_mean(task, TASKS)
+            try:
+                find_task(task)
+            except (InputError, ArgumentError, MissingExtraError) as error:
+                yield str(error)
         names = [*self.tasks, *([Path(self.prompts).stem] if self.prompts else [])]
         if len(set(names)) < len(names):
             yield f"tasks must have different names, a file's is its name, got {', '.join(names)}"
         for name, least in (
             ("samples", 1),
+            ("questions", 1),
+            ("questions_seed", 0),
             ("batch_size", 1),
             ("max_new_tokens", 1),
             ("seed", 0),
@@ -115,7 +121,10 @@ class EvaluationSettings:
             If its lines are not what they must be.
         """
         mode, reward = self.mode(), self.reward()
-        found = [picking(TASKS[name], mode=mode, reward=reward) for name in self.tasks]
+        questions = {"n": self.questions, "seed": self.questions_seed}
+        found = [
+            from_task(find_task(name), mode=mode, reward=reward, **questions) for name in self.tasks
+        ]
         if self.prompts is not None:
             file = Path(self.prompts)
             if not file.is_file():

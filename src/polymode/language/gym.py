@@ -81,6 +81,9 @@ class ReasoningGymTask:
         """`mode_fn` for the trainers: the answer, None without one."""
         return self.answer_of(text_of(completion))
 
+    def good_modes(self, row: Mapping[str, Any]) -> None:
+        """Return None: verifiers tell right from wrong, and list nothing."""
+
     def _score(self, text: str, place: str) -> float:
         answer = self.answer_of(text)
         if answer is None:

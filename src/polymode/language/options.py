@@ -11,8 +11,8 @@ from polymode.language.config import MARAGRPOConfig, ShapedConfig, ShapingFields
 from polymode.language.recipe import MethodSection, Recipe
 from polymode.language.token_kl import TokenKLConfig
 
-_OURS = {field.name for field in fields(ShapingFields)} - {"method"}
-_OURS |= {"token_regulariser", "allow_token_local_anchoring"}
+_TOKEN_KL = {"token_regulariser", "allow_token_local_anchoring"}
+_OURS = {field.name for field in fields(ShapingFields)} - {"method"} | _TOKEN_KL
 _SET_BY_US = ("output_dir", "reward_weights")
 
 

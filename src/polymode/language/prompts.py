@@ -1,4 +1,4 @@
-"""What a model is evaluated on: picking tasks, and files of prompts."""
+"""What a model is evaluated on: tasks, and files of prompts."""
 
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polymode.errors import ConfigError, InputError
-from polymode.language.tasks import PickingTask
+from polymode.language.tasks import PickingTask, Task
 from polymode.metrics import ModeFunction
 
 Reward = Callable[..., Sequence[float | None]]
@@ -25,6 +25,8 @@ class EvaluationPrompt:
     """All good answers, as modes, where they are known."""
     columns: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else its line has: handed to the reward function."""
+    opening: str = ""
+    """How the reply to messages starts; the model continues it."""
 
     def text(self, tokenizer: Any) -> str:
         """The exact text that the model continues."""
@@ -33,7 +35,8 @@ class EvaluationPrompt:
         if isinstance(self.content, str):
             return self.content
         messages = [dict(message) for message in self.content]
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        chat = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return chat + self.opening
 
     def token_ids(self, tokenizer: Any) -> list[int]:
         """The tokens of that text; a chat template has written its special tokens itself."""
@@ -97,7 +100,37 @@ class EvaluationTask:
         return rewards
 
 
-def picking(
+def from_task(
+    task: Task, *, n: int, seed: int, mode: ModeFunction | None, reward: Reward | None
+) -> EvaluationTask:
+    """Return a task to evaluate on: its one question, or `n` of the questions that it makes.
+
+    Parameters
+    ----------
+    task : Task
+        A picking task, countdown, or a data set of reasoning-gym.
+    n, seed : int
+        How many questions, and which: other seeds than the training's make others.
+    mode, reward : callable or None
+        What counts as the same answer and what it is worth; None takes the task's own.
+    """
+    if isinstance(task, PickingTask):
+        return _picking(task, mode=mode, reward=reward)
+
+    def key(text: str) -> Hashable | None:
+        return task.mode_key(None, text)
+
+    prompts: list[EvaluationPrompt] = []
+    for number, row in enumerate(task.rows(n, seed=seed)):
+        columns = {name: value for name, value in row.items() if name != "prompt"}
+        system = [{"role": "system", "content": task.system}] if task.system else []
+        messages = [*system, {"role": "user", "content": row["prompt"]}]
+        answers = task.good_modes(row) if mode is None else None
+        prompts.append(EvaluationPrompt(str(number), messages, answers, columns, task.opening))
+    return EvaluationTask(task.name, prompts, mode or key, reward or task.reward)
+
+
+def _picking(
     task: PickingTask, *, mode: ModeFunction | None, reward: Reward | None
 ) -> EvaluationTask:
     """Return a picking task as one prompt whose good answers are known."""

@@ -47,6 +47,10 @@ class Task(Protocol):
         """Return the mode of a completion, None if it has none."""
         ...
 
+    def good_modes(self, row: Mapping[str, Any]) -> tuple[Hashable, ...] | None:
+        """Return all good modes of a question of `rows`, None where they are not known."""
+        ...
+
 
 @dataclass(frozen=True)
 class PickingTask:
@@ -79,6 +83,10 @@ class PickingTask:
     def mode_key(self, prompt: Any, completion: Any) -> str | None:  # noqa: ARG002
         """`mode_fn` for the trainers: completions with the same answer belong to one mode."""
         return self.answer_of(text_of(completion))
+
+    def good_modes(self, row: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the answers."""
+        return tuple(self.answers)
 
     def rows(self, n: int, *, seed: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return the question `n` times, in the column `prompt`."""

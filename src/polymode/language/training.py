@@ -151,7 +151,7 @@ def make_trainer(recipe: Recipe, out: Path, model: Any, tokenizer: Any, prompts:
     kind = _trainer_class(recipe)
     if issubclass(kind, ShapingMixin):
         kwargs["mode_fn"] = mode_key(recipe.method.modes, prompts.task)
-    trainer = kind(**kwargs)
+    trainer: Any = kind(**kwargs)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(RewardHealth(rewards.functions))
