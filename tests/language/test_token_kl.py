@@ -5,10 +5,12 @@ token-local objective is ``E_p[r] - beta sum_h w(h) D(p(.|h), q(.|h))``, where w
 policy visits the prefix h, and is held fixed.
 """
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from polymode.core import anchored_rewards, gradient_flow
 from polymode.errors import UnsupportedOptionError
 from polymode.language import TokenKLConfig, TokenKLTrainer
 from tests.language import enumerable, enumerable_pairs
@@ -179,3 +181,49 @@ def test_defaults_that_differ_from_trl(tmp_path):
     )
     own = set(TokenKLConfig.__annotations__)
     assert all(len(TokenKLConfig.__dataclass_fields__[n].metadata["help"]) > 35 for n in own)
+
+
+# Where the gradients of above lead, exactly: what the docstring of the trainer says of its targets.
+
+
+def rest(name, rewards, beta=BETA):
+    """Policy of pairs at which the flow ends, and the reference, as tables (first, second)."""
+    log_q = np.log(enumerable_pairs.REFERENCE).reshape(3, 3)
+    kl_term = {"reverse_kl": "ratio_k3", "forward_kl": "k3", "sequence": "sequence_k1"}[name]
+    flow = gradient_flow(
+        rewards, log_q, beta=beta, kl=kl_term, n_tokens=2, n_steps=10_000, step=0.05
+    )
+    return np.exp(flow), np.exp(log_q)
+
+
+def test_the_policy_rests_where_the_docstring_says():
+    rewards = np.array([*enumerable_pairs.REWARDS.values()]).reshape(3, 3)
+    for name in KLS:
+        p, q = rest(name, rewards)
+        first, second = p.sum(1), p / p.sum(1, keepdims=True)
+        q_first, q_second = q.sum(1), q / q.sum(1, keepdims=True)
+        worth = (second * rewards).sum(1)  # of the first letter: the policy's own mean
+        choices = [(first, q_first, worth), *zip(second, q_second, rewards, strict=True)]
+        for now, before, value in choices:
+            if name == "reverse_kl":
+                expected = before * np.exp(value / BETA)
+                np.testing.assert_allclose(now, expected / expected.sum(), rtol=1e-6)
+            else:  # L is what beta q / p + Q has to be for every letter
+                level = BETA * before / now + value
+                np.testing.assert_allclose(level, level[0], rtol=1e-6)
+
+
+def test_anchoring_is_flat_under_the_kl_of_whole_completions_only():
+    # One good pair behind each letter. For small beta p(xy) is q(x) exp(Q(x) / beta) up to a
+    # constant, with Q(x) = 1 + beta log(q(z) / q(xy)): 1 / q(y|x), so that 1/.2 : 1/.1 : 1/.125.
+    log_q, beta = np.log(enumerable_pairs.REFERENCE), 0.05
+    anchored = anchored_rewards(np.eye(3).flatten(), log_q, beta=beta, threshold=0.9)
+    expected = {
+        "sequence": np.ones(3) / 3,
+        "reverse_kl": np.array([5.0, 10.0, 8.0]) / 23,
+    }
+    for name, shares in expected.items():
+        p, _ = rest(name, anchored.reshape(3, 3), beta)
+        np.testing.assert_allclose(p.diagonal(), shares, rtol=1e-3)
+    p, _ = rest("forward_kl", anchored.reshape(3, 3), beta)
+    assert p.diagonal().max() / p.diagonal().min() > 1.2

@@ -39,7 +39,7 @@ class TokenKLConfig(ShapingFields, GRPOConfig):
         default=False,
         metadata={
             "help": "Let the method be anchored all the same. Its target is flat under a KL of "
-            "whole completions only; here it favours answers behind prefixes that seldom succeed."
+            "whole completions only; here it leans to answers behind prefixes that seldom succeed."
         },
     )
     """Let the method be "anchored" although its target is not flat here."""
@@ -102,9 +102,10 @@ class TokenKLTrainer(ShapingMixin, GRPOTrainer):
       `L(h)` from normalisation.
 
     Q is the policy's own mean, not the soft value, so that neither is the target `q exp(r/beta)`
-    of whole completions, but for answers of one token. Anchoring is flat under neither: answers
-    behind prefixes that the reference seldom completes well are over-weighted; the method
-    `anchored` therefore has to be asked for with `allow_token_local_anchoring`.
+    of whole completions, but for answers of one token. Anchoring is flat under neither: under
+    the reverse KL, for small beta, an answer gets a share in proportion to one over the chance that
+    the reference completes its prefixes well. The method `anchored` therefore has to be asked for
+    with `allow_token_local_anchoring`.
 
     GRPO's baseline includes the sample itself, which scales rewards by `(G - 1) / G` and not the
     KL: `beta` counts for `G / (G - 1)` times itself.
