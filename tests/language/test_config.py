@@ -3,6 +3,7 @@
 import pytest
 from trl import GRPOConfig, RLOOConfig, TrlParser
 
+from polymode.errors import ConfigError
 from polymode.language import MARAConfig, MARAGRPOConfig, ShapedConfig
 from polymode.language.config import ShapingFields
 
@@ -54,3 +55,9 @@ def test_defaults_that_differ_from_trl(tmp_path):
     )
     assert (rloo.threshold, rloo.anchor_truncated, rloo.num_generations) == (None, False, 8)
     assert (grpo.beta, grpo.scale_rewards, grpo.loss_type) == (0.05, "none", "dr_grpo")
+
+
+@pytest.mark.parametrize("text", ["{k: 3}", "[1]"])
+def test_options_that_are_no_json_are_named(text, tmp_path):
+    with pytest.raises(ConfigError, match="method_options: must be"):
+        ShapedConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, method_options=text)

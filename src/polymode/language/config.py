@@ -7,10 +7,23 @@ from typing import Any
 
 from trl import GRPOConfig, RLOOConfig
 
+from polymode.errors import ConfigError
+
 
 def _field(default: Any, text: str) -> Any:
     """Return a field whose help the command line shows."""
     return field(default=default, metadata={"help": text})
+
+
+def _read_options(text: str) -> dict[str, Any]:
+    """Return the mapping that a JSON text holds."""
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise ConfigError("method_options", f"must be JSON, got {text!r}: {error}") from error
+    if not isinstance(options, dict):
+        raise ConfigError("method_options", f"must be a mapping in JSON, got {text!r}")
+    return options
 
 
 @dataclass
@@ -132,7 +145,7 @@ class ShapingFields:
     def __post_init__(self) -> None:
         """Read options given as JSON."""
         if isinstance(self.method_options, str):
-            self.method_options = json.loads(self.method_options)
+            self.method_options = _read_options(self.method_options)
         parent: Any = super()
         if hasattr(parent, "__post_init__"):
             parent.__post_init__()

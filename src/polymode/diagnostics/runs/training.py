@@ -23,8 +23,12 @@ def training_run(
     ----------
     path : Path
         Its directory.
-    mode, last, rewards
-        As `trl_run` takes them.
+    mode : callable or None
+        Finds modes in completions; None takes those of the tables.
+    last : int
+        The outcome is the completions of this many last tables.
+    rewards : sequence of str
+        Reward columns that count, as `trl_run` takes them.
 
     Returns
     -------
