@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from polymode.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from polymode.language.clusters import ClusterModes as ClusterModes
     from polymode.language.config import MARAConfig as MARAConfig
     from polymode.language.config import MARAGRPOConfig as MARAGRPOConfig
     from polymode.language.config import ShapedConfig as ShapedConfig
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from polymode.language.trainers import ShapedTrainer as ShapedTrainer
 
 _HOMES = {
+    "ClusterModes": "clusters",
     "CountdownTask": "countdown",
     "DataSettings": "data",
     "EvaluationSettings": "evaluation_settings",
@@ -76,6 +78,7 @@ _HOMES = {
 }
 __all__ = [
     "TASKS",
+    "ClusterModes",
     "CountdownTask",
     "DataSettings",
     "EvaluationSettings",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from accelerate.utils import gather_object, is_peft_model
+from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 
 from polymode.core import CarriedAnchors
 from polymode.errors import UnsupportedOptionError
@@ -34,8 +34,9 @@ from polymode.language.stored import load_stored
 from polymode.language.table import write_completions
 
 ModeFunction = Callable[[Any, Any], Hashable | None]
-"""`mode_fn(prompt, completion)`: the mode (answer, scaffold, cluster) of a completion, None if it
-has none."""
+"""`mode_fn(prompt, completion)`: the mode (answer, scaffold) of a completion, None if it has none.
+One with a method `of_batch(prompts, completions)`, such as `ClusterModes`, is given a whole batch
+instead."""
 
 
 @dataclass(frozen=True)
@@ -230,16 +231,32 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
         ends = self._end_ids()
         log_q = [] if self._log_q is None else self._log_q.tolist()
         log_p = [math.nan] * len(log_q) if self._log_p is None else self._log_p.tolist()
+        outputs = [output_key(tokens) for tokens in ids]
+        modes = self._modes(prompts, completions) or outputs
         rows: list[_Row] = []
-        for q, p, prompt, completion, tokens in zip(
-            log_q, log_p, prompts, completions, ids, strict=True
+        for q, p, prompt, output, mode, tokens in zip(
+            log_q, log_p, prompts, outputs, modes, ids, strict=True
         ):
-            output = output_key(tokens)
-            mode = output if self.mode_fn is None else mode_key(self.mode_fn(prompt, completion))
             finished = self.args.anchor_truncated or (tokens and tokens[-1] in ends)
             eligible = bool(finished and mode is not None)
             rows.append(_Row(q, p, len(tokens), eligible, prompt_key(prompt), output, mode))
         return rows
+
+    def _modes(self, prompts: Any, completions: Any) -> list[str | None] | None:
+        """Return the mode key of each local completion; None if every output is its own mode."""
+        if self.mode_fn is None:
+            return None
+        of_batch: Any = getattr(self.mode_fn, "of_batch", None)
+        if of_batch is None:
+            found = [self.mode_fn(*pair) for pair in zip(prompts, completions, strict=True)]
+            return [mode_key(mode) for mode in found]
+        keys = gather_object([prompt_key(prompt) for prompt in prompts])
+        every = gather_object(list(completions))
+        # One process looks for all, so that no rounding can make them differ.
+        is_main = self.accelerator.is_main_process
+        modes: Any = broadcast_object_list([of_batch(keys, every) if is_main else None])[0]
+        start = self.accelerator.process_index * len(prompts)
+        return [mode_key(mode) for mode in modes[start : start + len(prompts)]]
 
     def _end_ids(self) -> set[int]:
         """Tokens that end a completion; early releases of TRL know only the tokenizer's own."""

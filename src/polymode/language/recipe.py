@@ -70,8 +70,8 @@ class MethodSection(_Section):
     algorithm: Algorithm = "rloo"
     """Trainer below: rloo, grpo (with name plain, TRL's own), or token_kl (GRPO's KL by name)."""
     modes: str | None = None
-    """What counts as the same answer: task, exact, last_number, xml_tag:NAME, regex:PATTERN or a
-    dotted path."""
+    """What counts as the same answer: task, exact, last_number, xml_tag:NAME, regex:PATTERN,
+    cluster (by meaning; cluster:COSINE sets the least cosine, .7) or a dotted path."""
     ensemble_weight: float = Field(default=0.5, ge=0, le=1)
     """With weight_ensembling: share of the trained weights beside those of the base."""
 

@@ -17,6 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.errors import InputError
+from polymode.language.clusters import ClusterModes
 from polymode.language.data import Prompts, load_prompts
 from polymode.language.embedded import resolve_model
 from polymode.language.ensembling import interpolate_checkpoints
@@ -181,8 +182,20 @@ def mode_key(spec: str | None, task: Any) -> Callable[[Any, Any], Any] | None:
         if task is None:
             raise InputError("method.modes: task needs data from a task")
         return task.mode_key
+    head, _, cosine = spec.partition(":")
+    if head == "cluster":
+        return _clusters(cosine)
     of_text = mode_function(spec)
     return lambda _, completion: of_text(text_of(completion))
+
+
+def _clusters(cosine: str) -> ClusterModes:
+    """Return modes by meaning, with the least cosine that a recipe gives."""
+    try:
+        return ClusterModes(float(cosine)) if cosine else ClusterModes()
+    except ValueError as error:
+        reason = f"method.modes must be cluster or cluster:COSINE, got {cosine!r}"
+        raise InputError(f"{reason}: {error}") from error
 
 
 def _dtype(name: str) -> Any:
