@@ -1,7 +1,9 @@
 """What the settings of shaping change: each has a test in which it matters."""
 
+import itertools
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -200,6 +202,23 @@ def test_the_kl_of_whole_completions_is_logged(tiny_model, tmp_path):
     difference = (columns.log_probs - columns.ref_log_probs).mean().item()
     assert logs["mara/kl"] == pytest.approx(difference, rel=1e-5)
     assert difference != 0.0
+
+
+def test_repetition_is_counted_on_the_tokens_of_a_group(tiny_model, tmp_path):
+    trainer = run(tmp_path, tiny_model)
+    logs = trainer.state.log_history[0]
+    tokens = trainer.last_batch.columns.tokens[:N_GENERATIONS]  # every group has the same ones
+    pairs = [pair for ids in tokens for pair in itertools.pairwise(ids)]
+    assert logs["diversity/distinct_2"] == pytest.approx(len(set(pairs)) / len(pairs))
+    counts = [Counter(ids) for ids in tokens]
+
+    def cosine(a, b):
+        norm = math.sqrt(sum(x * x for x in a.values()) * sum(x * x for x in b.values()))
+        return sum(a[key] * b[key] for key in a) / norm
+
+    mean = np.mean([cosine(a, b) for a, b in itertools.combinations(counts, 2)])
+    assert logs["diversity/self_similarity"] == pytest.approx(mean, rel=1e-5)
+    assert 0 < mean < 1
 
 
 def test_another_method_reads_the_columns_that_it_needs(tiny_model, tmp_path):

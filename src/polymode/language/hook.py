@@ -69,11 +69,11 @@ class _Row(NamedTuple):
 
     log_q: float
     log_p: float
-    length: int
     eligible: bool
     prompt: int
     output: str
     mode: str | None
+    tokens: tuple[int, ...]
 
 
 class ShapingMixin(ResumingMixin, ExtraLossMixin):
@@ -239,7 +239,7 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
         ):
             finished = self.args.anchor_truncated or (tokens and tokens[-1] in ends)
             eligible = bool(finished and mode is not None)
-            rows.append(_Row(q, p, len(tokens), eligible, prompt_key(prompt), output, mode))
+            rows.append(_Row(q, p, eligible, prompt_key(prompt), output, mode, tuple(tokens)))
         return rows
 
     def _modes(self, prompts: Any, completions: Any) -> list[str | None] | None:
@@ -279,21 +279,21 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
     def _columns(self, raw: torch.Tensor, rows: list[_Row]) -> Columns:
         """Return the global batch; `raw` stays in its dtype, in which the threshold is compared."""
         size = self.num_generations if self._mode() == "train" else self.num_generations_eval
-        per_field = _Row(*map(list, zip(*rows, strict=True)))  # type: ignore[arg-type]
 
         def wide(values: Any) -> torch.Tensor:
             return torch.tensor(values, dtype=torch.float64)
 
         return Columns(
             rewards=raw,
-            ref_log_probs=wide(per_field.log_q),
-            log_probs=None if self._log_p is None else wide(per_field.log_p),
-            lengths=torch.tensor(per_field.length),
-            eligible=torch.tensor(per_field.eligible),
+            ref_log_probs=wide([row.log_q for row in rows]),
+            log_probs=None if self._log_p is None else wide([row.log_p for row in rows]),
+            lengths=torch.tensor([len(row.tokens) for row in rows]),
+            eligible=torch.tensor([row.eligible for row in rows]),
             groups=torch.arange(len(rows)) // size,
-            prompts=torch.tensor(per_field.prompt),
-            outputs=tuple(per_field.output),
-            modes=None if self.mode_fn is None else tuple(mode or "" for mode in per_field.mode),  # type: ignore[union-attr]
+            prompts=torch.tensor([row.prompt for row in rows]),
+            outputs=tuple(row.output for row in rows),
+            modes=None if self.mode_fn is None else tuple(row.mode or "" for row in rows),
+            tokens=tuple(row.tokens for row in rows),
         )
 
     def _describe_in_table(self, rows: list[_Row], raw: torch.Tensor) -> None:

@@ -6,12 +6,14 @@ Everything is computed from the columns that the hook has anyway; nothing costs 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from polymode.core import optimal_policy
 from polymode.core.groups import Groups
 from polymode.language.methods import ANCHORED, Columns, Shaped
 from polymode.language.regularisers import find_regulariser
+from polymode.metrics import distinct_n, semantic_diversity
 
 
 def batch_metrics(columns: Columns, shaped: Shaped, args: Any) -> dict[str, float]:
@@ -55,13 +57,34 @@ def _anchoring(columns: Columns, shaped: Shaped) -> dict[str, float]:
 
 
 def _diversity(columns: Columns) -> dict[str, float]:
-    """Return how spread the modes of a group are, as sampled."""
+    """Return how spread the modes of a group are, as sampled, and how much its texts repeat."""
     groups = Groups.of(columns.groups, like=columns.ref_log_probs)
     entropy = _mode_entropy(torch.zeros_like(columns.ref_log_probs), columns, groups)
     return {
         "diversity/entropy": entropy.mean().item(),
         "diversity/effective_modes": entropy.exp().mean().item(),
+        "diversity/distinct_2": float(np.nanmean(_distinct_2(columns))),
+        "diversity/self_similarity": _self_similarity(columns),
     }
+
+
+def _distinct_2(columns: Columns) -> np.ndarray:
+    """Return the share of distinct pairs of tokens in each group; 1 where there is no pair."""
+    share = distinct_n(list(columns.tokens), n=2, groups=columns.groups.numpy())
+    return np.nan_to_num(np.asarray(share), nan=1.0)
+
+
+_BUCKETS = 512  # of tokens, which they fall into by their number: pairs of texts collide seldom
+
+
+def _self_similarity(columns: Columns) -> float:
+    """Return the mean cosine between the token counts of two completions of a group."""
+    counts = np.zeros((len(columns.tokens), _BUCKETS))
+    for row, ids in zip(counts, columns.tokens, strict=True):
+        np.add.at(row, np.asarray(ids, dtype=np.int64) % _BUCKETS, 1.0)
+    distances = np.asarray(semantic_diversity(counts, groups=columns.groups.numpy()))
+    known = distances[~np.isnan(distances)]  # a group of one has no pair
+    return 1.0 - float(known.mean()) if known.size else math.nan
 
 
 def _mode_entropy(log_weights: torch.Tensor, columns: Columns, groups: Groups) -> torch.Tensor:

@@ -43,6 +43,8 @@ class Columns:
     """A key of each completion's tokens."""
     modes: tuple[str, ...] | None
     """Key of each completion's mode, "" where it has none; None if every output is its own."""
+    tokens: tuple[tuple[int, ...], ...] = ()
+    """Token ids of each completion, its end included; only metrics read them."""
 
 
 @dataclass(frozen=True)
