@@ -78,6 +78,39 @@ def demo_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def picking_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per task, beta and method: what was measured, over seeds, and what was promised."""
+    (file,) = files
+    cells: dict[tuple[str, float, str], list[Mapping[str, Any]]] = {}
+    order = list(file["settings"]["methods"])
+    for run in file["runs"]:
+        cells.setdefault((run["task"], run["beta"], run["method"]), []).append(run)
+    lines = [
+        "| task, beta | method | seeds | valid | entropy / maximum | promised | TV to promise |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task, beta, method in sorted(cells, key=lambda key: (*key[:2], order.index(key[2]))):
+        runs = cells[task, beta, method]
+        promised = runs[0]["promised"]
+        distances = [run["total_variation_to_promise"] for run in runs if promised]
+        lines.append(
+            f"| {task}, {beta:g} | {method} | {len(runs)} | "
+            f"{over_seeds([run['measured']['frac_valid'] for run in runs])} | "
+            f"{over_seeds([run['measured']['frac_of_max_entropy'] or 0.0 for run in runs])} | "
+            f"{'' if promised is None else format(promised['frac_of_max_entropy'], '.3f')} | "
+            f"{over_seeds(distances)} |"
+        )
+    return lines
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Return a mean with its range, or the single value."""
+    if not values:
+        return ""
+    mean = sum(values) / len(values)
+    return f"{mean:.3f}" + (f" [{min(values):.3f}, {max(values):.3f}]" if len(values) > 1 else "")
+
+
 def shared_prompt_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """Ratios of step times, side by side in one process."""
     lines = [
@@ -226,6 +259,7 @@ def metric_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/demo.py": demo_rows,
+    "benchmarks/science/language/picking.py": picking_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/metrics.py": metric_speed_rows,
     "benchmarks/speed/hook.py": hook_rows,

@@ -65,6 +65,21 @@ def test_the_promise_of_a_counted_task_is_read(home):
     assert other.promise is None  # with rewards of one's own there is no formula
 
 
+def test_what_counts_as_the_same_answer_is_said(home, tmp_path):
+    import shutil
+
+    (run,) = read_runs([str(home / "counted")])
+    assert "every completion is its own mode (--mode-key says otherwise)" in run.notes
+    shutil.copytree(home / "counted", tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    settings["method"]["modes"] = "task"
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    (run,) = read_runs([str(tmp_path / "run")])
+    assert "modes are those of the recipe, task (--mode-key says otherwise)" in run.notes
+    (run,) = read_runs([str(tmp_path / "run")], ReadOptions(mode_key="exact"))
+    assert not any("modes are" in note for note in run.notes)
+
+
 def test_curves_and_kl_come_with_it(home):
     (run,) = read_runs([str(home / "counted")])
     curves = {curve.quantity: curve.steps for curve in run.curves}

@@ -114,6 +114,19 @@ def test_carried_anchors_level_later_batches(tiny_model, tmp_path):
     assert (batch.anchor[only] == -1).all() or (bonus == 0).any()  # nobody in the batch is it
 
 
+def test_carried_anchors_are_kept_by_prompt(tiny_model, tmp_path):
+    """Not by the number of a group, which is another prompt's in the next batch."""
+    trainer = run(tmp_path, tiny_model, method="anchored", carry_anchors=True, learning_rate=0.0)
+    kept = dict(
+        zip(trainer.carried.groups.tolist(), trainer.carried.ref_log_probs.tolist(), strict=True)
+    )
+    columns = trainer.last_batch.columns
+    good = trainer.last_batch.good
+    for key in columns.prompts.unique().tolist():
+        own = columns.ref_log_probs[good & (columns.prompts == key)]
+        assert kept[key] == pytest.approx(own.max().item())
+
+
 def test_evaluation_leaves_carried_anchors_alone(tiny_model, tmp_path):
     trainer = run(tmp_path, tiny_model, method="anchored", carry_anchors=True)
     before = trainer.carried

@@ -28,6 +28,7 @@ from polymode.language.recipe import check_recipe
 from polymode.language.runs import environment, write_json
 from polymode.language.tasks import TASKS
 from polymode.language.training import train_language
+from polymode.plots.quality_diversity import save_quality_diversity
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -68,13 +69,17 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--betas", type=float, nargs="+", default=BETAS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--figure", type=Path, help="directory for picking.png and picking.svg")
     parser.add_argument("--collect", action="store_true", help="run nothing: only write the JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
     RUNS.mkdir(parents=True, exist_ok=True)
     for name, recipe in () if options.collect else wanted(options):
         run(name, recipe)
-    write(collect())
+    rows = collect()
+    write(rows)
+    if options.figure:
+        save_quality_diversity(rows, options.figure, "picking")
 
 
 def wanted(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:

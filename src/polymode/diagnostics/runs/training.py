@@ -41,7 +41,19 @@ def training_run(
         As `trl_run` does, or if `result.json` is broken.
     """
     run = trl_run(path, mode, last=last, rewards=rewards)
-    return replace(run, promise=_promise(path / "result.json"))
+    notes = run.notes if mode is not None else (*run.notes, _modes_note(path / "settings.json"))
+    return replace(run, promise=_promise(path / "result.json"), notes=notes)
+
+
+def _modes_note(path: Path) -> str:
+    """Return what counts as the same answer in the tables: runs may differ in that."""
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))["method"]["modes"]
+    except (OSError, KeyError, TypeError, ValueError):
+        spec = None
+    if spec is None:
+        return "every completion is its own mode (--mode-key says otherwise)"
+    return f"modes are those of the recipe, {spec} (--mode-key says otherwise)"
 
 
 def _promise(path: Path) -> Promise | None:
