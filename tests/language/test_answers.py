@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from polymode.errors import ArgumentError
 from polymode.language import PickingTask
 from polymode.language.answers import (
     AnswerDistribution,
@@ -44,6 +45,35 @@ def test_anchoring_strings_makes_the_phrasings_equal():
     each = 0.3 * E4 / (4 * 0.3 * E4 + 0.48)  # every phrasing gets the mass of "A"
     assert promised.probabilities["a"] == pytest.approx(2 * each)
     assert promised.probabilities["b"] == pytest.approx(each)
+
+
+def test_forward_kl_is_promised_with_the_mass_of_the_substituted_reference():
+    """The trainer's reference is not normalised: p = beta q'/(L - r) with q' = .3 four times, .48.
+
+    4 * .25 * .3 / (L - 1) + .25 * .48 / L = 1, hence L^2 - 1.42 L + .12 = 0.
+    """
+    promised = promised_answers(REFERENCE, beta=BETA, level="strings", divergence="forward_kl")
+    level = (1.42 + math.sqrt(1.42**2 - 4 * 0.12)) / 2
+    each = 0.25 * 0.3 / (level - 1)
+    assert promised.probabilities["b"] == pytest.approx(each)
+    assert promised.probabilities["a"] == pytest.approx(2 * each)
+    assert promised.frac_valid == pytest.approx(1 - 0.25 * 0.48 / level)
+
+
+def test_plain_forward_kl_and_an_entropy_bonus_are_promised():
+    # .52 * .25 / (L - 1) + .48 * .25 / L = 1: L^2 - 1.25 L + .12 = 0
+    plain = promised_answers(REFERENCE, beta=BETA, level=None, divergence="forward_kl")
+    level = (1.25 + math.sqrt(1.25**2 - 4 * 0.12)) / 2
+    assert plain.probabilities["a"] == pytest.approx(0.4 * 0.25 / (level - 1))
+    # With a bonus of beta, t is in proportion to the root of q exp(r / beta).
+    bonus = promised_answers(REFERENCE, beta=BETA, level=None, entropy=BETA)
+    weights = np.sqrt(np.array([0.3, 0.1, 0.1, 0.02, 0.48]) * np.array([E4] * 4 + [1.0]))
+    assert bonus.probabilities["b"] == pytest.approx(weights[2] / weights.sum())
+
+
+def test_other_divergences_have_no_promise_under_anchoring():
+    with pytest.raises(ArgumentError, match="reverse_kl or forward_kl with anchoring"):
+        promised_answers(REFERENCE, beta=BETA, level="modes", divergence="jensen_shannon")
 
 
 def test_figures_of_a_distribution():

@@ -36,6 +36,13 @@ def graded(completions, **_):
     return [GRADED[text] for text in completions]
 
 
+def graded_by_prompt(prompts, completions, **_):
+    """The same, shifted by prompt, so that a group's percentile is not the batch's."""
+    shift = {prompt: number / 2 for number, prompt in enumerate(PROMPTS)}
+    pairs = zip(prompts, completions, strict=True)
+    return [GRADED[text] + shift[prompt] for prompt, text in pairs]
+
+
 def run(tmp_path, model, *, rewards=reward, **changes):
     trainer = ShapedTrainer(
         model=AutoModelForCausalLM.from_pretrained(model),
@@ -57,7 +64,9 @@ def expected_anchoring(batch, **settings):
 def test_a_percentile_of_the_batch_or_of_the_group(tiny_model, tmp_path):
     settings = {"method": "anchored", "threshold": None, "threshold_percentile": 60.0}
     for over in ("batch", "group"):
-        trainer = run(tmp_path / over, tiny_model, rewards=graded, threshold_over=over, **settings)
+        trainer = run(
+            tmp_path / over, tiny_model, rewards=graded_by_prompt, threshold_over=over, **settings
+        )
         batch = trainer.last_batch
         wanted = expected_anchoring(batch, threshold=percentile_threshold(60, over=over))
         torch.testing.assert_close(batch.rewards, wanted)

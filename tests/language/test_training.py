@@ -192,37 +192,6 @@ def test_the_promise_is_the_optimum_of_the_recipe(divergence, tiny_model, tmp_pa
     assert task["promised"]["frac_valid"] == pytest.approx(valid, rel=1e-9)
 
 
-def test_the_promise_of_anchored_forward_kl_scales_beta(tiny_model, tmp_path):
-    """Where the objective ends, found by gradient ascent on the counted outcomes themselves."""
-    method = {
-        "name": "anchored",
-        "beta": 0.3,
-        "threshold": 1.0,
-        "regulariser": "forward_kl",
-    }
-    out = tmp_path / "run"
-    task = train_language(recipe(tiny_model, method=method, trainer={"max_steps": 1}), out)["task"]
-    log_q = torch.tensor(json.loads((out / "base.json").read_text()), dtype=torch.float64)
-    outside = (1 - log_q.exp().sum()).log()[None]
-    q = torch.cat([log_q.max().expand(len(log_q)), outside]).exp()  # substituted
-    rewards = torch.ones_like(q)
-    rewards[-1] = 0.0
-    logits = torch.zeros_like(q, requires_grad=True)
-    optimiser = torch.optim.LBFGS([logits], lr=1.0, max_iter=2000, tolerance_grad=1e-14)
-
-    def loss():
-        optimiser.zero_grad()
-        log_p = logits.log_softmax(0)
-        value = -(log_p.exp() @ rewards) - 0.3 * (q @ log_p)
-        value.backward()
-        return value
-
-    for _ in range(20):
-        optimiser.step(loss)
-    valid = 1 - logits.detach().softmax(0)[-1].item()
-    assert task["promised"]["frac_valid"] == pytest.approx(valid, rel=1e-4)
-
-
 def test_no_promise_where_there_is_no_formula(tiny_model, tmp_path):
     method = {"name": "unlikeliness", "threshold": 1.0}
     task = train_language(

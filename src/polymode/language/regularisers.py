@@ -53,9 +53,14 @@ def sequence_penalty(
     .. [1] GX-Chen et al., "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
        ICLR 2026, arXiv 2510.20817, Remark 3.4: ``r + beta q / p`` for the forward KL.
     """
-    log_ratio = torch.where(ref_log_probs > -torch.inf, log_probs - ref_log_probs, 0.0)
+    log_ratio = _log_ratio(log_probs, ref_log_probs)
     bounded = log_ratio.clamp(-clip, clip)
     return Penalty(divergence.slope(bounded.exp()), log_ratio.abs() > clip)
+
+
+def _log_ratio(log_probs: torch.Tensor, ref_log_probs: torch.Tensor) -> torch.Tensor:
+    """Return ``log p - log q``, 0 where the reference was not scored."""
+    return torch.where(ref_log_probs > -torch.inf, log_probs - ref_log_probs, 0.0)
 
 
 def regularised_rewards(
@@ -73,8 +78,7 @@ def regularised_rewards(
     if args.forward_kl_samples == "reference":
         return rewards  # the regulariser is a term of its own
     if args.regulariser == "reverse_kl":  # the slope but for its constant 1, as TRL has it
-        log_ratio = torch.where(ref_log_probs > -torch.inf, log_probs - ref_log_probs, 0.0)
-        return rewards - args.beta * log_ratio
+        return rewards - args.beta * _log_ratio(log_probs, ref_log_probs)
     divergence = find_regulariser(args.regulariser)
     penalty = sequence_penalty(
         log_probs, ref_log_probs, divergence=divergence, clip=args.log_ratio_clip
