@@ -11,7 +11,7 @@ from polymode.core import optimal_policy
 from polymode.errors import InputError, RewardError, UnsupportedOptionError
 from polymode.language.loading import load_model
 from polymode.language.recipe import check_recipe
-from polymode.language.training import train_language
+from polymode.language.training import check_run, train_language
 
 STEPS = 3
 
@@ -97,6 +97,16 @@ def test_a_directory_is_never_overwritten(tiny_model, tmp_path):
         train_language(other, out, resume=True)
     with pytest.raises(InputError, match="nothing to resume"):
         train_language(recipe(tiny_model), tmp_path / "nowhere", resume=True)
+
+
+def test_only_the_first_of_several_processes_looks_at_the_directory(
+    tiny_model, tmp_path, monkeypatch
+):
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a run"):
+        check_run(recipe(tiny_model), tmp_path, resume=False)
+    monkeypatch.setenv("RANK", "1")
+    check_run(recipe(tiny_model), tmp_path, resume=False)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Parquet table for each logging step), `trainer_state.json` (all logged figures),
 `result.json`.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,12 @@ _FREE = (
 
 
 def check_run(recipe: Recipe, out: Path, *, resume: bool) -> None:
-    """Refuse a directory that a run would overwrite, or that is not the run to resume."""
+    """Refuse a directory that a run would overwrite, or that is not the run to resume.
+
+    Of several processes only the first looks: the others may find what it has written since.
+    """
+    if int(os.environ.get("RANK", "0")) > 0:
+        return
     check_directory(_settings(recipe), out, resume=resume, what="training run")
 
 
