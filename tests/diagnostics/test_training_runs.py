@@ -32,7 +32,7 @@ def home(tmp_path_factory):
             "max_steps": 2,
             "num_generations": 4,
             "per_device_train_batch_size": 8,
-            "max_completion_length": 4,
+            "max_completion_length": 8,
             "save_strategy": "no",
             "gradient_checkpointing": False,
             "disable_tqdm": True,

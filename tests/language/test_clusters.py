@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from polymode.errors import ArgumentError, InputError
+from polymode.errors import ArgumentError, InputError, UnsupportedOptionError
 from polymode.language.clusters import ClusterModes
 from polymode.language.embedder import packaged_embedder
 from polymode.language.training import mode_key
@@ -51,6 +51,17 @@ def test_clusters_are_anchored_as_modes(tiny_model, tmp_path):
     assert batch.rewards[1].item() == pytest.approx(1 + BETA * (level - first), rel=1e-5)
     assert batch.rewards[4].item() == pytest.approx(1 + BETA * (level - second), rel=1e-5)
     assert trainer.state.log_history[0]["mara/modes_per_group"] == 2.0
+
+
+def test_what_compares_batches_is_refused(tiny_model, tmp_path):
+    with pytest.raises(UnsupportedOptionError, match="replay_size must be 0 with modes of a batch"):
+        make_trainer(
+            "rloo",
+            tiny_model,
+            tmp_path,
+            replay_size=2,
+            trainer_kwargs={"mode_fn": ClusterModes(0.9, embed=embed)},
+        )
 
 
 def test_wrong_cosines_are_named():

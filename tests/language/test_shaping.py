@@ -209,6 +209,28 @@ def test_the_target_on_the_batch_is_the_self_normalised_optimum(regulariser, tin
     assert logs["target/effective_modes"] == pytest.approx(np.exp(entropies).mean(), rel=1e-5)
 
 
+def test_a_group_without_a_reward_has_no_part_in_the_target(tiny_model, tmp_path):
+    def partly(prompts, completions, **_):
+        pairs = zip(prompts, graded(completions), strict=True)
+        return [None if prompt == PROMPTS[1] else value for prompt, value in pairs]
+
+    trainer = run(tmp_path, tiny_model, rewards=partly)
+    columns = trainer.last_batch.columns
+    known = GROUPS != 1
+    log_w = (columns.ref_log_probs - columns.log_probs).numpy()[known]
+    raw = columns.rewards.double().numpy()[known]
+    log_t = optimal_policy(raw, log_w, beta=BETA, groups=GROUPS.numpy()[known])
+    logs = trainer.state.log_history[0]
+    assert logs["target/reward_raw"] == pytest.approx(np.sum(np.exp(log_t) * raw) / 2, rel=1e-5)
+    t = np.exp(log_t).reshape(2, N_GENERATIONS)
+    assert logs["target/effective_samples"] == pytest.approx(np.mean(1 / (t**2).sum(1)), rel=1e-5)
+
+
+def test_no_target_where_the_reference_is_substituted(tiny_model, tmp_path):
+    trainer = run(tmp_path, tiny_model, method="anchored", regulariser="forward_kl")
+    assert not any(name.startswith("target/") for name in trainer.state.log_history[0])
+
+
 def test_diversity_counts_the_modes_of_a_group(tiny_model, tmp_path):
     logs = run(tmp_path, tiny_model).state.log_history[0]
     # Of six samples one stands twice: entropy -(2/6 log 2/6 + 4 * 1/6 log 1/6).

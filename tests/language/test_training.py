@@ -33,7 +33,7 @@ def recipe(model, *, method=None, trainer=None, shared_prompts=False, **sections
                 "max_steps": STEPS,
                 "num_generations": 4,
                 "per_device_train_batch_size": 8,
-                "max_completion_length": 4,
+                "max_completion_length": 8,
                 "learning_rate": 1e-2,
                 "save_steps": 1,
                 "save_total_limit": 9,
@@ -200,6 +200,66 @@ def test_the_promise_is_the_optimum_of_the_recipe(divergence, tiny_model, tmp_pa
     optimum = optimal_policy(rewards, log_q, beta=0.3, divergence=divergence)
     valid = optimum[:-1].exp().sum().item()
     assert task["promised"]["frac_valid"] == pytest.approx(valid, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("method", "trainer"),
+    [
+        ({"modes": "last_number"}, {}),  # " one." has no number, hence no mode
+        ({"modes": "exact"}, {}),
+        ({}, {"temperature": 2.0}),
+        ({}, {"max_completion_length": 2}),  # some phrasing cannot come to its end
+        ({"threshold": 0.0}, {}),  # wrong answers are anchored, too
+        ({"anchor_strength": 0.5}, {}),
+        ({"regulariser": "jensen_shannon"}, {}),
+    ],
+    ids=str,
+)
+def test_no_promise_for_another_problem_than_the_counted_one(method, trainer, tiny_model, tmp_path):
+    content = recipe(
+        tiny_model,
+        method={"name": "anchored", "threshold": 1.0, "beta": 0.2, **method},
+        trainer={"max_steps": 1, **trainer},
+    )
+    assert train_language(content, tmp_path / "run")["task"]["promised"] is None
+
+
+def test_no_figures_for_prompts_that_are_not_the_task_s_own(tiny_model, tmp_path):
+    data = {"source": "one-or-two", "size": 8, "opening": "Arr"}
+    content = recipe(tiny_model, data=data, trainer={"max_steps": 1})
+    assert train_language(content, tmp_path / "run")["task"] is None
+
+
+def test_an_adapter_is_no_model_to_start_from(tiny_model, tmp_path):
+    train_language(recipe(tiny_model, trainer={"max_steps": 1}), tmp_path / "run")
+    with pytest.raises(InputError, match="is a LoRA adapter: merge it"):
+        train_language(recipe(str(tmp_path / "run" / "model")), tmp_path / "next")
+
+
+def test_an_ensemble_can_be_trained_further(tiny_model, tmp_path):
+    for steps, resume in ((1, False), (2, True)):
+        content = recipe(tiny_model, method="weight_ensembling", trainer={"max_steps": steps})
+        result = train_language(content, tmp_path / "run", resume=resume)
+    assert result["steps"] == 2
+    assert (tmp_path / "run" / "ensemble" / "adapter_model.safetensors").exists()
+
+
+def test_completions_of_evaluations_are_not_kept_as_training(tiny_model, tmp_path):
+    content = recipe(
+        tiny_model,
+        data={"source": "countdown", "size": 8, "n_held_out": 2, "config": {"n_numbers": 2}},
+        method={"name": "plain", "beta": 0.1},
+        trainer={
+            "max_steps": 2,
+            "eval_strategy": "steps",
+            "eval_steps": 1,
+            "logging_steps": 2,
+            "per_device_eval_batch_size": 8,
+        },
+    )
+    train_language(content, tmp_path / "run")
+    tables = list((tmp_path / "run" / "completions").glob("*.parquet"))
+    assert [table.name for table in tables] == ["completions_00002.parquet"]
 
 
 def test_no_promise_where_there_is_no_formula(tiny_model, tmp_path):

@@ -76,7 +76,9 @@ def language(
             result = train_language(checked, out, resume=resume, watch=bar.watch)
         except KeyboardInterrupt:
             bar.stop()
-            line = f"stopped; to go on: polymode train language --resume --out {out}"
+            line = "stopped before the first step"
+            if (out / "settings.json").exists():
+                line = f"stopped; to go on: polymode train language --resume --out {out}"
             console.print(line, markup=False, soft_wrap=True)
             sys.exit(130)
     _say(console, result, out)

@@ -28,7 +28,11 @@ from polymode.language.extra_loss import ExtraLossMixin
 from polymode.language.keys import mode_key, output_key, prompt_key
 from polymode.language.live import batch_metrics
 from polymode.language.methods import ANCHORED, Columns, Shaped, shape_batch
-from polymode.language.refusals import config_problems, foreign_token_problems
+from polymode.language.refusals import (
+    batch_mode_problems,
+    config_problems,
+    foreign_token_problems,
+)
 from polymode.language.resuming import ResumingMixin
 from polymode.language.stored import load_stored
 from polymode.language.table import write_completions
@@ -114,6 +118,8 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
         given = inspect.signature(host.__init__).bind_partial(*args, **kwargs).arguments
         # Before the host loads a model: a refusal should cost nothing.
         problems = config_problems(given.get("args"), has_log_probs=self._scores_policy)
+        if hasattr(mode_fn, "of_batch"):
+            problems = [*problems, *batch_mode_problems(given.get("args"))]
         if problems := [*problems, *foreign_token_problems(given)]:
             raise UnsupportedOptionError(type(self).__name__, problems)
         self.stored = load_stored(given["args"])
@@ -145,7 +151,8 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
         """Log as the host does, and keep the completions of the batch as Parquet."""
         host: Any = super()
         host.log(*args, **kwargs)
-        if self.args.log_completions and self.accelerator.is_main_process:
+        training = self.model.training  # evaluation logs, too
+        if self.args.log_completions and training and self.accelerator.is_main_process:
             write_completions(self._logs, self.args.output_dir, self.state.global_step)
 
     def _get_per_token_logps_and_entropies(

@@ -25,10 +25,13 @@ def batch_metrics(columns: Columns, shaped: Shaped, args: Any) -> dict[str, floa
     metrics = {"mara/reward_raw": _mean(columns.rewards), **_diversity(columns)}
     if args.method == ANCHORED:
         metrics |= _anchoring(columns, shaped)
+    # Under another divergence the substituted reference of anchoring, which does not sum to 1,
+    # would have to be summed first, and samples do not tell its sum.
+    known = args.method != ANCHORED or args.regulariser == "reverse_kl"
     if columns.log_probs is not None:
         kl = columns.log_probs - columns.ref_log_probs
         metrics["mara/kl"] = _mean(kl[kl.isfinite()])
-        metrics |= _target(columns, shaped, args)
+        metrics |= _target(columns, shaped, args) if known else {}
     return metrics
 
 
@@ -120,10 +123,10 @@ def _target(columns: Columns, shaped: Shaped, args: Any) -> dict[str, float]:
         groups=columns.groups,
     )
     weights = torch.where(scored, log_t.exp(), 0.0)
-    n_alive = max(1.0, groups.sum(weights).round().sum().item())
+    lives = groups.sum(scored.double()) > 0
     raw = torch.where(scored, columns.rewards.double(), 0.0)
     return {
-        "target/reward_raw": (weights * raw).sum().item() / n_alive,
-        "target/effective_modes": _mode_entropy(log_t, columns, groups).exp().mean().item(),
-        "target/effective_samples": (1 / groups.sum(weights**2).clamp(min=1e-300)).mean().item(),
+        "target/reward_raw": groups.sum(weights * raw)[lives].mean().item(),
+        "target/effective_modes": _mode_entropy(log_t, columns, groups).exp()[lives].mean().item(),
+        "target/effective_samples": (1 / groups.sum(weights**2)[lives]).mean().item(),
     }

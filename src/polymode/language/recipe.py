@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from polymode.core.checks import did_you_mean
@@ -49,6 +50,16 @@ class ModelSection(_Section):
     """Scale of the adapter; twice the rank if unset."""
     shared_prompts: bool = False
     """Compute every prompt once per step: faster for short answers to long prompts."""
+
+    @model_validator(mode="after")
+    def _updates_survive(self) -> Self:
+        """Refuse weights in which most updates are rounded away."""
+        if self.lora_rank == 0 and self.dtype in ("bfloat16", "float16"):
+            raise ValueError(
+                f"lora_rank 0 trains weights in {self.dtype}, which rounds most updates away: set "
+                "dtype: float32 (and trainer.bf16: true for speed on a GPU)"
+            )
+        return self
 
 
 class RewardSection(_Section):

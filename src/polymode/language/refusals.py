@@ -73,6 +73,14 @@ def _threshold_problems(args: Any) -> Iterator[str]:
         )
 
 
+def batch_mode_problems(args: Any) -> Iterator[str]:
+    """Yield what needs modes that mean the same in every batch; clusters of a batch do not."""
+    if getattr(args, "replay_size", 0):
+        yield "replay_size must be 0 with modes of a batch: those of two batches do not compare"
+    if getattr(args, "forward_kl_samples", "policy") == "reference":
+        yield "forward_kl_samples must be 'policy' with modes of a batch: stored ones have none"
+
+
 def foreign_token_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield what puts tokens into a completion that the policy did not write."""
     for name in ("tools", "environment_factory", "rollout_func"):

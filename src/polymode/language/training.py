@@ -6,12 +6,14 @@ Parquet table for each logging step), `trainer_state.json` (all logged figures),
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
@@ -23,7 +25,7 @@ from polymode.language.data import Prompts, load_prompts
 from polymode.language.embedded import resolve_model
 from polymode.language.ensembling import interpolate_checkpoints
 from polymode.language.hook import ShapingMixin
-from polymode.language.loading import load_model, load_tokenizer
+from polymode.language.loading import adapter_base, load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
 from polymode.language.options import make_config
 from polymode.language.promises import task_report
@@ -69,7 +71,9 @@ def train_language(
     """
     started = time.perf_counter()
     check_run(recipe, out, resume=resume)
+    PartialState(cpu=not torch.cuda.is_available())  # each process to its own device
     tokenizer = load_tokenizer(recipe.model.name)
+    _refuse_adapter(recipe)
     model = load_model(recipe.model.name, dtype=_dtype(recipe.model.dtype))
     prompts = load_prompts(recipe.data, tokenizer=tokenizer)
     trainer = make_trainer(recipe, out, model, tokenizer, prompts)
@@ -87,7 +91,7 @@ def train_language(
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     trainer.save_model(str(out / "model"))
     trainer.save_state()
-    final = _ensemble(recipe, out, trainer) or trainer.accelerator.unwrap_model(trainer.model)
+    final = _final(recipe, out, trainer)
     result = {
         "schema_version": 1,
         "steps": trainer.state.global_step,
@@ -127,16 +131,29 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
-def _ensemble(recipe: Recipe, out: Path, trainer: Any) -> Any:
-    """Write the mean of base and trained weights, and load it; None for all other methods."""
+def _refuse_adapter(recipe: Recipe) -> None:
+    """Refuse an adapter for a model: loaded as one it does not train, and it has no reference."""
+    name = recipe.model.name
+    if adapter_base(resolve_model(name)) is not None:
+        raise InputError(
+            f"model.name must be a model, and {name} is a LoRA adapter: merge it into its base "
+            "first (PeftModel.merge_and_unload), or go on with its own run by --resume"
+        )
+
+
+def _final(recipe: Recipe, out: Path, trainer: Any) -> Path:
+    """Return where the final model is; weight ensembling writes the mean of base and trained."""
+    trainer.accelerator.wait_for_everyone()
     if recipe.method.name != "weight_ensembling":
-        return None
-    path, base = out / "ensemble", resolve_model(recipe.model.name)
+        return out / "model"
+    path = out / "ensemble"
     if trainer.accelerator.is_main_process:
-        weight = recipe.method.ensemble_weight
+        for left in (path, out / "ensemble.partial"):  # of a run that was shorter, or was killed
+            shutil.rmtree(left, ignore_errors=True)
+        base, weight = resolve_model(recipe.model.name), recipe.method.ensemble_weight
         interpolate_checkpoints(base, out / "model", path, weight=weight)
     trainer.accelerator.wait_for_everyone()
-    return load_model(str(path), dtype=torch.float32)
+    return path
 
 
 def make_trainer(recipe: Recipe, out: Path, model: Any, tokenizer: Any, prompts: Prompts) -> Any:
