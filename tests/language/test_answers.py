@@ -60,15 +60,11 @@ def test_forward_kl_is_promised_with_the_mass_of_the_substituted_reference():
     assert promised.frac_valid == pytest.approx(1 - 0.25 * 0.48 / level)
 
 
-def test_plain_forward_kl_and_an_entropy_bonus_are_promised():
+def test_plain_forward_kl_is_promised():
     # .52 * .25 / (L - 1) + .48 * .25 / L = 1: L^2 - 1.25 L + .12 = 0
     plain = promised_answers(REFERENCE, beta=BETA, level=None, divergence="forward_kl")
     level = (1.25 + math.sqrt(1.25**2 - 4 * 0.12)) / 2
     assert plain.probabilities["a"] == pytest.approx(0.4 * 0.25 / (level - 1))
-    # With a bonus of beta, t is in proportion to the root of q exp(r / beta).
-    bonus = promised_answers(REFERENCE, beta=BETA, level=None, entropy=BETA)
-    weights = np.sqrt(np.array([0.3, 0.1, 0.1, 0.02, 0.48]) * np.array([E4] * 4 + [1.0]))
-    assert bonus.probabilities["b"] == pytest.approx(weights[2] / weights.sum())
 
 
 def test_other_divergences_have_no_promise_under_anchoring():

@@ -102,7 +102,7 @@ def test_a_bad_override_is_named(text, tmp_path):
         ({"trainer": {"method": "plain"}}, "trainer.method must not be set"),
         ({"trainer": {"max_steps": "ten"}}, "trainer.max_steps: input should be a valid integer"),
         ({"method": {"beta": "abc"}}, "method.beta: input should be a valid number"),
-        ({"method": {"name": "anchord"}}, "method.name must be"),
+        ({"method": {"name": "plaine"}}, "method.name must be"),
         ({"method": {"modes": "exakt"}}, "method.modes:"),
         ({"model": {"lora_rank": 0}}, "lora_rank 0 trains weights in bfloat16"),
         ({"rewards": [{"source": "a.b:c", "factor": 1}]}, "unknown key 'rewards.0.factor'"),

@@ -212,6 +212,8 @@ def test_the_promise_is_the_optimum_of_the_recipe(divergence, tiny_model, tmp_pa
         ({"threshold": 0.0}, {}),  # wrong answers are anchored, too
         ({"anchor_strength": 0.5}, {}),
         ({"regulariser": "jensen_shannon"}, {}),
+        # How the mass of wrong answers is divided matters, and is not known.
+        ({"name": "entropy_bonus", "method_options": {"strength": 0.1}}, {}),
     ],
     ids=str,
 )

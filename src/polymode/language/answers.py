@@ -158,7 +158,6 @@ def promised_answers(
     level: Level | None,
     threshold: float = 1.0,
     divergence: str | Divergence = "reverse_kl",
-    entropy: float = 0.0,
 ) -> AnswerDistribution:
     """Return the answer distribution at the optimum of the regularised objective.
 
@@ -177,8 +176,6 @@ def promised_answers(
     divergence : str or Divergence
         What beta weighs. Under anchoring only both KLs have an optimum that can be told from a
         normalised reference, and others are refused.
-    entropy : float
-        Strength of an entropy bonus beside reverse KL, in reward units per nat.
 
     Raises
     ------
@@ -198,8 +195,7 @@ def promised_answers(
         anchored = anchor(rewards, log_q, threshold=threshold, modes=keys)
         rewards, log_q = anchored.rewards, anchored.ref_log_probs
         beta *= _scale(divergence, log_q)
-    bonus = {"entropy": entropy} if entropy else {}  # there under reverse KL only
-    log_t = optimal_policy(rewards, log_q, beta=beta, divergence=divergence, **bonus)
+    log_t = optimal_policy(rewards, log_q, beta=beta, divergence=divergence)
     return _by_answer(reference.task, np.exp(log_t[:-1]))
 
 

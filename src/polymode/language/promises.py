@@ -72,8 +72,9 @@ def promise(
 ) -> AnswerDistribution | None:
     """Return the optimum of a recipe's objective on a picking task, None where there is no formula.
 
-    Known are the methods plain, anchored and entropy_bonus over whole completions, with rewards of
-    the task alone, at temperature 1, where every phrasing (of at most `longest` tokens) has room.
+    Known are the methods plain and anchored over whole completions, with rewards of the task alone,
+    at temperature 1, where every phrasing (of at most `longest` tokens) has room. An entropy bonus
+    has no formula here: its optimum depends on how the mass of wrong completions is divided.
 
     Parameters
     ----------
@@ -91,13 +92,11 @@ def promise(
         return None
     anchored = method.name == "anchored"
     level = ("strings" if method.modes is None else "modes") if anchored else None
-    bonus = (args.method_options or {}).get("strength", 0.0)
     return promised_answers(
         base,
         beta=args.beta,
         level=level,
         divergence=find_regulariser(args.regulariser),
-        entropy=bonus if method.name == "entropy_bonus" else 0.0,
     )
 
 
@@ -110,8 +109,6 @@ def _has_formula(recipe: Recipe, args: Any) -> bool:
         return False
     if method.name == "anchored":
         return _is_full(recipe, args) and args.regulariser in ("reverse_kl", "forward_kl")
-    if method.name == "entropy_bonus":
-        return args.regulariser == "reverse_kl"
     return method.name == "plain"
 
 
