@@ -66,11 +66,9 @@ class StoredCrossEntropy(GuestTerm):
 
     def invite(self, columns: Columns) -> list[Guest]:
         """Return all stored responses of the prompts of each group."""
-        first = torch.cat([torch.tensor([True]), columns.groups.diff() != 0])
-        keys = columns.prompts[first].tolist()
         return [
             guest._replace(group=group)
-            for group, key in enumerate(keys)
+            for group, key in enumerate(columns.prompt_of_group)
             for guest in self._guests_of(key)
         ]
 

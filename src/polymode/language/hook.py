@@ -316,7 +316,6 @@ class ShapingMixin(ResumingMixin, ExtraLossMixin):
 
 def _summary(columns: Columns, shaped: Shaped, raw: torch.Tensor) -> ShapedBatch:
     """Return the part of a batch that most readers want."""
-    modes = columns.outputs if columns.modes is None else columns.modes
     return ShapedBatch(
         raw_rewards=raw,
         rewards=shaped.rewards.to(raw.device, raw.dtype),
@@ -324,7 +323,7 @@ def _summary(columns: Columns, shaped: Shaped, raw: torch.Tensor) -> ShapedBatch
         good=shaped.good,
         anchor=shaped.anchor,
         groups=columns.groups,
-        modes=tuple(mode or None for mode in modes),
+        modes=tuple(mode or None for mode in columns.answers),
         columns=columns,
         shaped=shaped,
     )

@@ -44,7 +44,7 @@ def _anchoring(columns: Columns, shaped: Shaped) -> dict[str, float]:
     """Return how much was anchored, and what it added."""
     bonus = (shaped.rewards - columns.rewards)[shaped.good]
     n_groups = int(columns.groups[-1]) + 1
-    keys = columns.outputs if columns.modes is None else columns.modes
+    keys = columns.answers
     seen = {(int(columns.groups[i]), keys[i]) for i in shaped.good.nonzero()[:, 0].tolist()}
     per_group = torch.bincount(
         torch.tensor([g for g, _ in seen], dtype=torch.long), minlength=n_groups
@@ -93,7 +93,7 @@ def _self_similarity(columns: Columns) -> float:
 def _mode_entropy(log_weights: torch.Tensor, columns: Columns, groups: Groups) -> torch.Tensor:
     """Return the entropy over modes of weighted samples, per group; no mode is one, too."""
     total = groups.logsumexp(log_weights)
-    modes = groups.split(list(columns.modes or columns.outputs))
+    modes = groups.split(list(columns.answers))
     log_mass = modes.expand(modes.logsumexp(log_weights)) - groups.expand(total)
     share = (log_weights - groups.expand(total)).exp()
     terms = torch.where(share > 0, -share * log_mass, 0.0)

@@ -46,6 +46,17 @@ class Columns:
     tokens: tuple[tuple[int, ...], ...] = ()
     """Token ids of each completion, its end included; only metrics read them."""
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What counts as the same answer: the mode of each completion, or else its output."""
+        return self.outputs if self.modes is None else self.modes
+
+    @property
+    def prompt_of_group(self) -> list[int]:
+        """The key of each group's prompt."""
+        first = torch.cat([torch.tensor([True]), self.groups.diff() != 0])
+        return self.prompts[first].tolist()
+
 
 @dataclass(frozen=True)
 class Shaped:
@@ -87,7 +98,7 @@ def shape_batch(columns: Columns, args: Any, carried: CarriedAnchors | None) -> 
         log_probs=columns.log_probs,
         groups=columns.groups,
         lengths=columns.lengths,
-        modes=list(columns.modes or columns.outputs),
+        modes=list(columns.answers),
         **{**options, **(args.method_options or {})},
     )
     nowhere = torch.full((len(rewards),), -1)

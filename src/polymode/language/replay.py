@@ -59,7 +59,6 @@ class Replay(GuestTerm):
 
     def invite(self, columns: Columns) -> list[Guest]:
         """Return what is kept for the prompt of each group."""
-        first = torch.cat([torch.tensor([True]), columns.groups.diff() != 0])
         return [
             Guest(
                 kept.completion,
@@ -71,7 +70,7 @@ class Replay(GuestTerm):
                 output=kept.output,
                 mode=kept.mode,
             )
-            for group, key in enumerate(columns.prompts[first].tolist())
+            for group, key in enumerate(columns.prompt_of_group)
             for kept in self._kept.get(key, ())
         ]
 
