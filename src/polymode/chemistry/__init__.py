@@ -1,0 +1,1 @@
+"""Reinforcement learning of chemical language models: vocabulary, model, prior, oracle, learner."""
