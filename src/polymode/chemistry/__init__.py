@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polymode.chemistry.models.recurrent import LSTMModel as LSTMModel
     from polymode.chemistry.models.sampling import SmilesSample as SmilesSample
     from polymode.chemistry.models.sampling import sample_smiles as sample_smiles
+    from polymode.chemistry.models.transformer import TransformerModel as TransformerModel
     from polymode.chemistry.vocabulary import Vocabulary as Vocabulary
     from polymode.chemistry.vocabulary import tokenize as tokenize
 
@@ -26,6 +27,7 @@ _HOMES = {
     "LSTMModel": "models.recurrent",
     "SmilesModel": "models.interface",
     "SmilesSample": "models.sampling",
+    "TransformerModel": "models.transformer",
     "Vocabulary": "vocabulary",
     "load_model": "models.files",
     "load_prior": "models.files",
@@ -39,6 +41,7 @@ __all__ = [
     "LSTMModel",
     "SmilesModel",
     "SmilesSample",
+    "TransformerModel",
     "Vocabulary",
     "load_model",
     "load_prior",

@@ -42,6 +42,7 @@ def train(
     layers: Annotated[int, typer.Option(help="Layers.")] = 3,
     hidden: Annotated[int, typer.Option(help="Width of each layer.")] = 256,
     embedding: Annotated[int, typer.Option(help="Width of a token (gru and lstm).")] = 128,
+    heads: Annotated[int, typer.Option(help="Heads of attention (transformer).")] = 6,
     epochs: Annotated[int, typer.Option(help="Passes over the strings.")] = 6,
     batch_size: Annotated[int, typer.Option(help="Strings in a step.")] = 128,
     learning_rate: Annotated[
@@ -74,6 +75,7 @@ def train(
         n_layers=layers,
         hidden=hidden,
         embedding=embedding,
+        n_heads=heads,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
