@@ -1,0 +1,1 @@
+"""Priors: data, training, and the one that comes with polymode."""
