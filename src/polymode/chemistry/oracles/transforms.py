@@ -226,7 +226,8 @@ def _rise(values: Values, low: float, high: float, k: float) -> Values:
 
 def _sigmoid(x: Values) -> Values:
     """Return 1 / (1 + 10^-x); SciPy has it, too, but would cost each process its import."""
-    return np.exp(-np.logaddexp(0.0, -_LN10 * x))
+    with np.errstate(invalid="ignore"):  # NaN is told by what has no score, not by a warning
+        return np.exp(-np.logaddexp(0.0, -_LN10 * x))
 
 
 def _hard(x: Values) -> Values:
