@@ -76,8 +76,8 @@ def test_all_problems_are_told_at_once():
         {"type": "qedd"},
         {"type": "sa", "parameters": {"normalized": False}},
         {"type": "mw"},
-        {"type": "mw", "wieght": 2, "transform": {"type": "duble_sigmoid"}},
-        {"type": "mw", "transform": {"type": "sigmoid", "low": 1, "hihg": 2}},
+        {"type": "mw", "weights": 2, "transform": {"type": "doublesigmoid"}},
+        {"type": "mw", "transform": {"type": "sigmoid", "low": 1, "highs": 2}},
         {"type": "similarity", "parameters": {"smiles": ["C1C"], "radius": -1}},
         {"type": "alerts", "parameters": {"sets": ["PAIN"]}},
         {"type": f"{BAD}:no_such"},
@@ -89,11 +89,11 @@ def test_all_problems_are_told_at_once():
         "components.1: unknown key 'parameters.normalized'; did you mean 'normalised'?",
         "components.2: transform must be given: mw is no score in [0, 1] but > 0 Da; for instance "
         '{ type = "double_sigmoid", low = …, high = … }',
-        "components.3.transform: type must be the name of a transform, got 'duble_sigmoid'; did "
+        "components.3.transform: type must be the name of a transform, got 'doublesigmoid'; did "
         "you mean 'double_sigmoid'?",
-        "unknown key 'components.3.wieght'; did you mean 'weight'?",
+        "unknown key 'components.3.weights'; did you mean 'weight'?",
         "components.4.transform.high must be given",
-        "unknown key 'components.4.transform.hihg'; did you mean 'high'?",
+        "unknown key 'components.4.transform.highs'; did you mean 'high'?",
         "components.5: parameters.smiles: must be SMILES of molecules, got 'C1C'",
         "components.5: parameters.radius: input should be greater than or equal to 0, got -1",
         "components.6: parameters.sets: set must be",
