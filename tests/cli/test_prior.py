@@ -38,7 +38,7 @@ def test_from_strings_to_a_file_of_reinvent_and_back(tmp_path):
     [
         (("train", "none.smi"), "none.smi cannot be read as a text"),
         (("train", "none.smi", "--epochs", "0"), "epochs must be an integer >= 1"),
-        (("export", "zink", "-o", "x.prior"), "prior must be a file or one of"),
+        (("export", "moses", "-o", "x.prior"), "prior must be a file or one of"),
         (("import", "none.prior", "-o", "x.safetensors"), "none.prior is no file"),
     ],
 )

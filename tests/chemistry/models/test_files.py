@@ -78,5 +78,5 @@ def test_missing_and_cut_files_are_refused(tmp_path):
 
 
 def test_an_unknown_prior_is_refused():
-    with pytest.raises(InputError, match=r"prior must be a file or one of .*got 'zink'"):
-        load_prior("zink")
+    with pytest.raises(InputError, match=r"prior must be a file or one of .*got 'moses'"):
+        load_prior("moses")
