@@ -235,7 +235,7 @@ class ChemistryConfig(Section):
                     "learns from the policy's own molecules only: take log_variance to replay"
                 )
             if learner.unique:
-                yield "learner.unique must be false with policy_gradient: its gradient would be biased"
+                yield "learner.unique must be false with policy_gradient: it would bias it"
         if learner.likelihood_penalty and learner.objective != "reinvent":
             yield "learner.likelihood_penalty is for learner.objective reinvent only"
         if replay.augmentation_rounds and replay.kind == "none":

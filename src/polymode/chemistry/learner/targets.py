@@ -80,7 +80,7 @@ class ShaperTarget:
         self._beta = 1.0 / sigma
         known = inspect.signature(SHAPERS[name]).parameters
         own = {"beta": self._beta, "threshold": threshold}
-        self._parameters = {
+        self._parameters: dict[str, Any] = {
             **{key: value for key, value in own.items() if key in known},
             **(parameters or {}),
         }
@@ -212,15 +212,18 @@ class AnchoredModes:
     @property
     def level(self) -> float:
         """Reward of hits now."""
-        return max(self._best, self._threshold) if self._level == "best" else self._level
+        if isinstance(self._level, str):
+            return max(self._best, self._threshold)
+        return self._level
 
     @property
     def gap(self) -> float:
         """Nats between a hit and the floor now."""
-        floor = self._floor
-        if floor == "threshold":
+        if not isinstance(self._floor, str):
+            floor = self._floor
+        elif self._floor == "threshold":
             floor = self._threshold
-        elif floor == "mean":
+        else:
             floor = 0.0 if math.isnan(self._mean) else self._mean
         return self._sigma * max(self.level - floor, 0.0)
 
@@ -235,7 +238,7 @@ class AnchoredModes:
             Oracle calls that are left.
         """
         self._remember(rows)
-        hits = np.flatnonzero(rows.good)
+        hits = np.flatnonzero(rows.good).tolist()
         self.memory.count([_label(rows, row) for row in hits])
         if len(hits):
             self._best = max(self._best, float(rows.rewards[hits].max()))
@@ -287,7 +290,7 @@ class AnchoredModes:
         self._best, self._mean = float(state["best"]), float(state["mean"])
 
     def _remember(self, rows: Rows) -> None:
-        hits = np.flatnonzero(rows.good)
+        hits = np.flatnonzero(rows.good).tolist()
         self.memory.add(
             [_label(rows, row) for row in hits],
             [rows.smiles[row] for row in hits],
@@ -296,7 +299,7 @@ class AnchoredModes:
 
     def _shaped(self, rows: Rows, remaining: float) -> Float[np.ndarray, " n"]:
         shaped = np.array(rows.rewards, dtype=np.float64)
-        hits = np.flatnonzero(rows.good)
+        hits = np.flatnonzero(rows.good).tolist()
         if not len(hits):
             return shaped
         log_mass = self.memory.log_mass
