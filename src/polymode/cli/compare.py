@@ -49,8 +49,9 @@ def compare(
     mode_key: Annotated[
         str | None,
         typer.Option(
-            help="What is the same answer: exact, last_number, xml_tag:TAG, regex:PATTERN or "
-            "package.module:function. Default: the modes that a run has, else whole completions."
+            help="What is the same answer: exact, last_number, xml_tag:TAG, regex:PATTERN, for "
+            "SMILES canonical, murcko, generic or tanimoto:0.7, or package.module:function. "
+            "Default: the modes that a run has, else whole completions."
         ),
     ] = None,
     threshold: Annotated[

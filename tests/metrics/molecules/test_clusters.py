@@ -80,6 +80,9 @@ def test_the_nearest_centroid_may_be_a_later_one():
     first, nearest = (SphereExclusion(edge, choice=choice) for choice in ("first", "nearest"))
     assert first.assign(smiles).tolist() == [0, 1, 0]
     assert nearest.assign(smiles).tolist() == [0, 1, 1]
+    in_two_calls = SphereExclusion(edge, choice="nearest")
+    in_two_calls.assign(smiles[:1])
+    assert in_two_calls.assign(smiles[1:]).tolist() == [1, 1]  # the nearest began in this call
 
 
 def test_invalid_molecules_are_in_no_cluster(capfd):

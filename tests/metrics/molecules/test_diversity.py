@@ -50,6 +50,14 @@ def test_internal_diversity_over_pairs_leaves_out_self(smiles, p):
     np.testing.assert_allclose(found, 1 - np.mean(t**p) ** (1 / p), **ROUNDING)
 
 
+@pytest.mark.parametrize("definition", ["formula", "moses_code", "pairs"])
+def test_several_exponents_at_once_are_each_as_if_alone(definition):
+    together = internal_diversity(DRUGS, p=(1, 2, 0.5), definition=definition)
+    alone = [internal_diversity(DRUGS, p=p, definition=definition) for p in (1, 2, 0.5)]
+    assert together.tolist() == alone
+    assert np.isnan(internal_diversity([], p=(1, 2), definition=definition)).tolist() == [True] * 2
+
+
 def test_definitions_differ_where_they_should():
     one, two = (
         {
@@ -156,7 +164,7 @@ def test_too_few_molecules():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: internal_diversity(DRUGS, p=0), "p must be a finite number > 0, got 0"),
+        (lambda: internal_diversity(DRUGS, p=(1, 0)), "p must be a finite number > 0, got 0"),
         (lambda: internal_diversity(DRUGS, definition="moses"), "definition must be 'formula' or"),
         (lambda: internal_diversity(["x"]), "smiles must be valid"),
         (lambda: tanimoto_vendi_score(["C"] * 5001), "at most 5000 for a Vendi score, got 5001"),

@@ -14,7 +14,6 @@ from polymode.metrics.molecules.fingerprints import (
     morgan_fingerprints,
 )
 from polymode.metrics.molecules.similarity import tanimoto
-from polymode.metrics.molecules.toolkit import molecule
 
 __all__ = ["SphereExclusion"]
 
@@ -192,10 +191,10 @@ class SphereExclusion:
         self, smiles: Sequence[str]
     ) -> tuple[Integer[np.ndarray, " m"], UInt64[np.ndarray, "m w"]]:
         """Return where the valid molecules stand, and their bits."""
-        molecules = {i: found for i, each in enumerate(smiles) if (found := molecule(each))}
-        vectors = bit_vectors(list(molecules.values()), radius=self.radius, n_bits=self.n_bits)
-        rows = np.fromiter(molecules, dtype=np.int64, count=len(molecules))
-        return rows, Fingerprints(vectors, self.radius, self.n_bits).words
+        vectors = enumerate(bit_vectors(smiles, radius=self.radius, n_bits=self.n_bits))
+        valid = {i: vector for i, vector in vectors if vector is not None}
+        rows = np.fromiter(valid, dtype=np.int64, count=len(valid))
+        return rows, Fingerprints(tuple(valid.values()), self.radius, self.n_bits).words
 
     def _nearest(
         self, words: UInt64[np.ndarray, "m w"], *, since: int

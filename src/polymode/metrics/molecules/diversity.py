@@ -1,5 +1,7 @@
 """How different the molecules of a set are from each other, from all pairs of them."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, UInt64
 
@@ -22,7 +24,9 @@ _MAX_VENDI = 5000
 _ROWS = 4096
 
 
-def internal_diversity(molecules: Molecules, *, p: float = 1, definition: str = "formula") -> float:
+def internal_diversity(
+    molecules: Molecules, *, p: float | tuple[float, ...] = 1, definition: str = "formula"
+) -> Any:
     r"""Return the internal diversity (IntDiv) of a set of molecules.
 
     .. math::
@@ -34,8 +38,8 @@ def internal_diversity(molecules: Molecules, *, p: float = 1, definition: str = 
     molecules : Fingerprints or sequence of str
         Fingerprints, or valid SMILES: then Morgan of radius 2, with 1024 bits as in MOSES for the
         first two definitions, and 2048 for ``pairs``.
-    p : float
-        The exponent, > 0. IntDiv1 and IntDiv2 are in use.
+    p : float or tuple of float
+        The exponent, > 0. IntDiv1 and IntDiv2 are in use; ``(1, 2)`` has both at the cost of one.
     definition : {"formula", "moses_code", "pairs"}
         ``formula``: as above, pairs of a molecule with itself included. ``moses_code``: what the
         program of MOSES computes, the mean over molecules of ``1 - (mean_y T(x, y)^p)^(1/p)``; the
@@ -44,7 +48,7 @@ def internal_diversity(molecules: Molecules, *, p: float = 1, definition: str = 
 
     Returns
     -------
-    float
+    float, or array with one entry for each `p`
         In [0, 1]; NaN without a molecule, and for ``pairs`` with a single one.
 
     Raises
@@ -79,12 +83,22 @@ def internal_diversity(molecules: Molecules, *, p: float = 1, definition: str = 
     ... )
     (0.543, 0.815)
     """
-    checks.require(checks.positive(p=p), checks.known("definition", definition, _DEFINITIONS))
+    powers = p if isinstance(p, tuple) else (p,)
+    checks.require(
+        *(checks.positive(p=power) for power in powers),
+        checks.known("definition", definition, _DEFINITIONS),
+    )
     prints = fingerprints_of(molecules, n_bits=2048 if definition == "pairs" else 1024)
-    n = len(prints)
+    sums = similarity_sums(prints, powers=powers)
+    found = [_intdiv(*each, definition) for each in zip(sums, powers, strict=True)]
+    return np.asarray(found) if isinstance(p, tuple) else found[0]
+
+
+def _intdiv(sums: Float[np.ndarray, " n"], p: float, definition: str) -> float:
+    """Return IntDiv from the sums of powers of the similarities of each molecule to all."""
+    n = len(sums)
     if n < (2 if definition == "pairs" else 1):
         return np.nan
-    (sums,) = similarity_sums(prints, powers=(p,))
     if definition == "moses_code":
         return _distance_of(np.mean((sums / n) ** (1 / p)))
     total, n_pairs = (sums.sum() - n, n * (n - 1)) if definition == "pairs" else (sums.sum(), n**2)
