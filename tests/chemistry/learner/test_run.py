@@ -1,4 +1,4 @@
-"""Whole runs: what they leave, how they end, and that a killed one goes on as if it had not been."""
+"""Whole runs: what they leave, how they end, and that a killed one goes on as if unharmed."""
 
 import json
 import os

@@ -65,6 +65,10 @@ class PressureSection(Section):
     """With "budget": the fewest visits."""
     strength: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Of mass: the exponent."""
+    capped: bool = True
+    """Of visits: used-up modes stay at the floor; false: they go on falling."""
+    near_misses: bool = False
+    """Whether what is no hit but lies in a mode loses its reward as the mode is used up."""
 
     @field_validator("visits")
     @classmethod

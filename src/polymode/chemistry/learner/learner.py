@@ -74,6 +74,7 @@ class Learner:
             distance=config.modes.distance,
             radius=config.modes.radius,
             n_bits=config.modes.n_bits,
+            near_misses=config.target.pressure.near_misses,
         )
         self.target = _target_of(config)
         self.replay = _replay_of(config)

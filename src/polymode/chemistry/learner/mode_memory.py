@@ -138,6 +138,9 @@ class ModeMemory:
         """
         return np.array([self._index[label] for label in labels], dtype=np.int64)
 
+    def __contains__(self, label: object) -> bool:
+        return label in self._index
+
     def shares(self) -> np.ndarray:
         """Return the estimate of each mode's share of the policy's hits, shape (m,).
 

@@ -27,17 +27,27 @@ class ModeLabels:
         similarity of 0.3 on.
     radius, n_bits : int
         Of the Morgan fingerprints of clusters.
+    near_misses : bool
+        Whether a molecule that is no hit gets the label of the cluster that it lies in, if any.
 
     Notes
     -----
-    Only hits found clusters; the label of any other molecule is its own string then. The label of a
-    scaffold is computed once for each canonical SMILES.
+    Only hits found clusters; the label of any other molecule is its own string, or that of the
+    cluster if `near_misses` is set. The label of a scaffold is computed once for each canonical
+    SMILES.
     """
 
     def __init__(
-        self, kind: ModeKind = "none", *, distance: float = 0.7, radius: int = 2, n_bits: int = 2048
+        self,
+        kind: ModeKind = "none",
+        *,
+        distance: float = 0.7,
+        radius: int = 2,
+        n_bits: int = 2048,
+        near_misses: bool = False,
     ) -> None:
         self.kind = kind
+        self._near_misses = near_misses
         self._clusters = SphereExclusion(distance, radius, n_bits) if kind == "cluster" else None
         self._structure = None if kind in ("none", "cluster") else structural_mode(kind)
         self._known: dict[str, Hashable] = {}
@@ -62,8 +72,9 @@ class ModeLabels:
             if name is not None and (hit or self._clusters is None)
         ]
         self._learn([name for name in dict.fromkeys(wanted) if name not in self._known])
+        near = self._near([name for name in canonical if name is not None])
         return [
-            "invalid" if name is None else self._known.get(name, f"{name} (no hit)")
+            "invalid" if name is None else self._known.get(name, near.get(name, f"{name} (no hit)"))
             for name in canonical
         ]
 
@@ -83,6 +94,14 @@ class ModeLabels:
         if self._clusters is not None:
             self._clusters.load_state(state["clusters"])
         self._known = dict(state["known"])
+
+    def _near(self, names: list[str]) -> dict[str, Hashable]:
+        """Return the clusters of molecules that are no hits, which may change as clusters come."""
+        if self._clusters is None or not self._near_misses:
+            return {}
+        names = [name for name in dict.fromkeys(names) if name not in self._known]
+        found = self._clusters.find(names).tolist()
+        return {name: one for name, one in zip(names, found, strict=True) if one >= 0}
 
     def _learn(self, names: list[str]) -> None:
         """Label canonical SMILES that have no label."""

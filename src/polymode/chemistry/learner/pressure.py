@@ -25,7 +25,9 @@ from polymode.chemistry.learner.mode_memory import ModeMemory
 __all__ = ["Pressure", "allowed_visits", "mass_pressure", "visit_pressure"]
 
 
-def visit_pressure(n_samples: np.ndarray, *, visits: float, gap: float) -> np.ndarray:
+def visit_pressure(
+    n_samples: np.ndarray, *, visits: float, gap: float, capped: bool = True
+) -> np.ndarray:
     r"""Return the pressure on modes that have been drawn a number of times.
 
     .. math:: \min\Bigl( \Delta \, \frac{\log(1 + n_m)}{\log(1 + k)}, \; \Delta \Bigr)
@@ -37,12 +39,14 @@ def visit_pressure(n_samples: np.ndarray, *, visits: float, gap: float) -> np.nd
     visits : float
         The number of visits ``k`` at which all of the gap is spent, > 0; ``inf`` has no pressure.
     gap : float
-        The gap between a hit and a near-miss, ``sigma (level - floor)``, in nats; below 0 it is 0.
+        The gap between a hit and the floor, ``sigma (level - floor)``, in nats; below 0 it is 0.
+    capped : bool
+        Whether the gap is the most that the pressure can be; else modes go on falling.
 
     Returns
     -------
     array, shape (m,)
-        Nats, between 0 and `gap`: a hit never falls below a near-miss.
+        Nats, >= 0, and at most `gap` if capped: a hit never falls below the floor.
 
     Notes
     -----
@@ -58,7 +62,8 @@ def visit_pressure(n_samples: np.ndarray, *, visits: float, gap: float) -> np.nd
     if math.isinf(visits):
         return np.zeros(np.shape(n_samples))
     gap = max(gap, 0.0)
-    return np.minimum(gap * np.log1p(n_samples) / math.log1p(visits), gap)
+    pressure = gap * np.log1p(n_samples) / math.log1p(visits)
+    return np.minimum(pressure, gap) if capped else pressure
 
 
 def mass_pressure(shares: np.ndarray, *, strength: float, gap: float) -> np.ndarray:
@@ -132,6 +137,10 @@ class Pressure:
         For ``visits="budget"``: the fewest visits.
     strength : float
         For ``mass``: ``lam``.
+    capped : bool
+        For ``visits``: whether used-up modes stay at the floor, or go on falling.
+    near_misses : bool
+        Whether what is no hit but lies in a mode loses its reward as the mode is used up.
     """
 
     kind: Literal["none", "visits", "mass"] = "none"
@@ -139,6 +148,8 @@ class Pressure:
     budget_share: float = 1.0
     min_visits: float = 8.0
     strength: float = 1.0
+    capped: bool = True
+    near_misses: bool = False
 
     def on(self, memory: ModeMemory, *, gap: float, remaining: float = math.inf) -> np.ndarray:
         """Return the pressure on each mode of a memory.
@@ -166,4 +177,4 @@ class Pressure:
             visits = allowed_visits(
                 remaining, len(memory), share=self.budget_share, at_least=self.min_visits
             )
-        return visit_pressure(memory.n_samples, visits=visits, gap=gap)
+        return visit_pressure(memory.n_samples, visits=visits, gap=gap, capped=self.capped)

@@ -129,7 +129,10 @@ class Replay:
         """Return all entries, column by column."""
         columns = [asdict(entry) for entry in self._entries.values()]
         names = _Entry.__slots__
-        return {"columns": {name: [column[name] for column in columns] for name in names}}
+        return {
+            "columns": {name: [column[name] for column in columns] for name in names},
+            "modes": list(self._by_mode),  # draws go by their order, which entries may not have
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state.
@@ -139,7 +142,7 @@ class Replay:
         state : mapping
             What `state` returned.
         """
-        self._entries, self._by_mode = {}, {}
+        self._entries, self._by_mode = {}, {mode: [] for mode in state["modes"]}
         names = list(state["columns"])
         for values in zip(*state["columns"].values(), strict=True):
             self._keep(_Entry(**dict(zip(names, values, strict=True))))

@@ -299,13 +299,18 @@ class AnchoredModes:
 
     def _shaped(self, rows: Rows, remaining: float) -> Float[np.ndarray, " n"]:
         shaped = np.array(rows.rewards, dtype=np.float64)
-        hits = np.flatnonzero(rows.good).tolist()
-        if not len(hits):
+        if not len(self.memory):
             return shaped
         log_mass = self.memory.log_mass
         pressure = self.pressure.on(self.memory, gap=self.gap, remaining=remaining)
+        hits = np.flatnonzero(rows.good).tolist()
         of_mode = (log_mass.max() - log_mass - pressure) / self._sigma
         shaped[hits] = self.level + of_mode[self.memory.index([_label(rows, i) for i in hits])]
+        if self.pressure.near_misses and self.gap > 0:
+            others = np.flatnonzero(~rows.good).tolist()
+            near = [i for i in others if _label(rows, i) in self.memory]
+            used = np.clip(pressure / self.gap, 0.0, 1.0)
+            shaped[near] *= 1.0 - used[self.memory.index([_label(rows, i) for i in near])]
         return shaped
 
 
