@@ -5,18 +5,19 @@ import signal
 import sys
 from pathlib import Path
 
-import torch
 
-from polymode.chemistry.learner.config_files import read_config
-from polymode.chemistry.learner.run import ChemistryRun
+def main(config, directory, last):
+    import torch
 
-torch.set_num_threads(1)
-config, directory, last = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    from polymode.chemistry import ChemistryRun, read_config
+
+    def watch(step, figures):
+        if step == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.set_num_threads(1)
+    ChemistryRun(read_config(Path(config)), directory).train(watch=watch)
 
 
-def watch(step, figures):
-    if step == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-ChemistryRun(read_config(config), directory).train(watch=watch)
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,7 +1,7 @@
 """A language of SMILES that can be written down whole, and a model of it with a number per prefix.
 
 Strings of one to four of the tokens C, N and O: 120 of them, all molecules, in which CCO and OCC
-are two strings of one. The model has free logits for every prefix, so it can become any distribution.
+are two strings of one. The model has free logits for every prefix: it can become any distribution.
 """
 
 import itertools

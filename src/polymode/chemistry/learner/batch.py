@@ -12,7 +12,7 @@ from polymode.chemistry.learner.rows import Rows
 from polymode.chemistry.models import SmilesModel, SmilesSample, log_likelihood
 from polymode.chemistry.oracles import Scores
 
-__all__ = ["Batch", "prior_log_probs"]
+__all__ = ["Batch", "log_probs_of", "prior_log_probs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Batch:
     ref_log_probs: Float[np.ndarray, " n"]
     """``log q``, in nats."""
     log_probs: Float[np.ndarray, " n"]
-    """``log p`` before the step, in float32 exactly, in nats."""
+    """``log p`` before the step, in nats."""
     modes: Sequence[object] | None
     """Labels, or None without modes."""
 
@@ -53,8 +53,30 @@ class Batch:
         )
 
 
+def log_probs_of(model: SmilesModel, smiles: Sequence[str], *, dtype: str) -> Tensor:
+    """Return log-probabilities of strings, computed in a dtype.
+
+    Parameters
+    ----------
+    model : SmilesModel
+        The model.
+    smiles : sequence of str, length n
+        The strings.
+    dtype : {"float32", "bfloat16"}
+        What the products are computed in.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        In nats, float32, differentiable.
+    """
+    rounded = dtype == "bfloat16"
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=rounded):
+        return log_likelihood(model, smiles).float()
+
+
 @torch.no_grad()
-def prior_log_probs(prior: SmilesModel, smiles: Sequence[str]) -> Tensor:
+def prior_log_probs(prior: SmilesModel, smiles: Sequence[str], *, dtype: str) -> Tensor:
     """Return ``log q`` of strings, each different one computed once.
 
     Parameters
@@ -63,6 +85,8 @@ def prior_log_probs(prior: SmilesModel, smiles: Sequence[str]) -> Tensor:
         The prior.
     smiles : sequence of str, length n
         The strings.
+    dtype : {"float32", "bfloat16"}
+        As for `log_probs_of`.
 
     Returns
     -------
@@ -71,4 +95,4 @@ def prior_log_probs(prior: SmilesModel, smiles: Sequence[str]) -> Tensor:
     """
     numbers: dict[str, int] = {}
     index = [numbers.setdefault(one, len(numbers)) for one in smiles]
-    return log_likelihood(prior, list(numbers))[index]
+    return log_probs_of(prior, list(numbers), dtype=dtype)[index]

@@ -18,13 +18,13 @@ occurrence    ``r (tolerance + fade - n) / fade`` once it was drawn ``n > tolera
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from polymode.metrics.molecules import generic_scaffold, murcko_scaffold
+from polymode.chemistry.learner.modes import structure_of
 
 __all__ = ["DiversityFilter", "FilterKind", "Filtered"]
 
@@ -100,15 +100,12 @@ class DiversityFilter:
         canonical : str
             Its canonical SMILES.
         """
-        if canonical not in self._labels:
-            scaffold_of: Callable[[str], str | None] = (
-                generic_scaffold if self.kind == "topological" else murcko_scaffold
-            )
-            scaffold = scaffold_of(canonical) or ""
-            if self.kind == "similarity" and scaffold:
-                scaffold = self._most_similar(scaffold)
-            self._labels[canonical] = scaffold
-        return self._labels[canonical]
+        if canonical in self._labels:
+            return self._labels[canonical]
+        scaffold = structure_of("generic" if self.kind == "topological" else "murcko", canonical)
+        if self.kind == "similarity" and scaffold:
+            self._labels[canonical] = scaffold = self._most_similar(scaffold)
+        return scaffold
 
     def state(self) -> dict[str, Any]:
         """Return what was seen."""
@@ -116,7 +113,7 @@ class DiversityFilter:
             "buckets": dict(self._buckets),
             "seen": dict(self._seen),
             "scaffolds": list(self._scaffolds),
-            "labels": dict(self._labels) if self.kind == "similarity" else {},
+            "labels": dict(self._labels),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The learner: draws from the policy, asks the oracle, and moves the policy towards its target."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from polymode.chemistry.learner.augmentation import randomised_smiles
-from polymode.chemistry.learner.batch import Batch, prior_log_probs
+from polymode.chemistry.learner.batch import Batch, log_probs_of, prior_log_probs
 from polymode.chemistry.learner.config import ANCHORED_MODES, ChemistryConfig
 from polymode.chemistry.learner.filters import DiversityFilter, Filtered
 from polymode.chemistry.learner.mode_memory import ModeMemory
@@ -21,7 +21,7 @@ from polymode.chemistry.learner.pressure import Pressure
 from polymode.chemistry.learner.replay import Replay, with_strings
 from polymode.chemistry.learner.rows import Rows
 from polymode.chemistry.learner.targets import AnchoredModes, ShaperTarget, Target
-from polymode.chemistry.models import SmilesModel, log_likelihood, sample_smiles
+from polymode.chemistry.models import SmilesModel, sample_smiles
 from polymode.chemistry.oracles import Oracle, Scores
 
 __all__ = ["Learner", "Step"]
@@ -165,9 +165,9 @@ class Learner:
             max_length=settings.max_length,
         )
         asked = self._asking.submit(self.oracle, sample.smiles)
-        ref_log_probs = prior_log_probs(self.prior, sample.smiles).double().cpu().numpy()
+        ref_log_probs = self._prior_log_probs(sample.smiles)
         again = () if replayed is None else replayed.smiles
-        log_probs = log_likelihood(self.policy, [*sample.smiles, *again])
+        log_probs = self._log_probs([*sample.smiles, *again])
         scores: Scores = asked.result()
         kept = ~sample.truncated.cpu().numpy() & np.isfinite(scores.rewards)
         filtered = self.filter(np.where(kept, scores.rewards, np.nan), scores.canonical)
@@ -184,6 +184,15 @@ class Learner:
             modes=self.labels(scores.canonical, hits),
         )
         return batch, filtered, log_probs
+
+    def _log_probs(self, smiles: Sequence[str]) -> Tensor:
+        """Return ``log p`` of strings, differentiable."""
+        return log_probs_of(self.policy, smiles, dtype=self.config.learner.likelihood_dtype)
+
+    def _prior_log_probs(self, smiles: Sequence[str]) -> np.ndarray:
+        """Return ``log q`` of strings."""
+        dtype = self.config.learner.likelihood_dtype
+        return prior_log_probs(self.prior, smiles, dtype=dtype).double().cpu().numpy()
 
     def _chosen(self, rows: Rows) -> list[int]:
         """Return which rows enter the loss: all, or each string once."""
@@ -233,9 +242,8 @@ class Learner:
                 strings = randomised_smiles(
                     some.smiles, vocabulary=self.policy.vocabulary, rng=self._rng
                 )
-                log_q = prior_log_probs(self.prior, strings).double().cpu().numpy()
-                other = with_strings(some, strings, log_q)
-                parts.append(log_likelihood(self.policy, strings))
+                other = with_strings(some, strings, self._prior_log_probs(strings))
+                parts.append(self._log_probs(strings))
                 shaped = self.target.shape_again(other, remaining=self.remaining)
                 wanted.append(self._log_targets(other, shaped))
             if parts:

@@ -1,5 +1,6 @@
 """From molecules to the labels of their structural modes."""
 
+import functools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,10 +9,29 @@ from numpy import ndarray
 
 from polymode.metrics.molecules import SphereExclusion, structural_mode
 
-__all__ = ["MODE_KINDS", "ModeKind", "ModeLabels"]
+__all__ = ["MODE_KINDS", "ModeKind", "ModeLabels", "structure_of"]
 
 ModeKind = Literal["none", "canonical", "murcko", "generic", "cluster"]
 MODE_KINDS: tuple[ModeKind, ...] = ("none", "canonical", "murcko", "generic", "cluster")
+
+
+@functools.lru_cache(maxsize=200_000)
+def structure_of(kind: str, canonical: str) -> str:
+    """Return the structure of a molecule, computed once for labels, filters and figures.
+
+    Parameters
+    ----------
+    kind : {"canonical", "murcko", "generic"}
+        Which structure.
+    canonical : str
+        Its canonical SMILES.
+
+    Returns
+    -------
+    str
+        The structure; empty for a scaffold without rings.
+    """
+    return structural_mode(kind)(canonical) or ""
 
 
 class ModeLabels:
@@ -33,8 +53,7 @@ class ModeLabels:
     Notes
     -----
     Only hits found clusters; the label of any other molecule is its own string, or that of the
-    cluster if `near_misses` is set. The label of a scaffold is computed once for each canonical
-    SMILES.
+    cluster if `near_misses` is set.
     """
 
     def __init__(
@@ -49,8 +68,7 @@ class ModeLabels:
         self.kind = kind
         self._near_misses = near_misses
         self._clusters = SphereExclusion(distance, radius, n_bits) if kind == "cluster" else None
-        self._structure = None if kind in ("none", "cluster") else structural_mode(kind)
-        self._known: dict[str, Hashable] = {}
+        self._known: dict[str, int] = {}
 
     def __call__(
         self, canonical: Sequence[str | None], good: Bool[ndarray, " n"]
@@ -66,12 +84,14 @@ class ModeLabels:
         """
         if self.kind == "none":
             return None
-        wanted = [
-            name
-            for name, hit in zip(canonical, good.tolist(), strict=True)
-            if name is not None and (hit or self._clusters is None)
-        ]
-        self._learn([name for name in dict.fromkeys(wanted) if name not in self._known])
+        if self._clusters is None:
+            return [
+                "invalid" if name is None else structure_of(self.kind, name) for name in canonical
+            ]
+        named = zip(canonical, good.tolist(), strict=True)
+        wanted = dict.fromkeys(name for name, hit in named if name is not None and hit)
+        new = [name for name in wanted if name not in self._known]
+        self._known.update(zip(new, self._clusters.assign(new).tolist(), strict=True))
         near = self._near([name for name in canonical if name is not None])
         return [
             "invalid" if name is None else self._known.get(name, near.get(name, f"{name} (no hit)"))
@@ -81,7 +101,7 @@ class ModeLabels:
     def state(self) -> dict[str, Any]:
         """Return what later labels depend on."""
         clusters = None if self._clusters is None else self._clusters.state()
-        return {"clusters": clusters, "known": {} if clusters is None else dict(self._known)}
+        return {"clusters": clusters, "known": dict(self._known)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state.
@@ -95,18 +115,10 @@ class ModeLabels:
             self._clusters.load_state(state["clusters"])
         self._known = dict(state["known"])
 
-    def _near(self, names: list[str]) -> dict[str, Hashable]:
+    def _near(self, names: list[str]) -> dict[str, int]:
         """Return the clusters of molecules that are no hits, which may change as clusters come."""
         if self._clusters is None or not self._near_misses:
             return {}
         names = [name for name in dict.fromkeys(names) if name not in self._known]
         found = self._clusters.find(names).tolist()
         return {name: one for name, one in zip(names, found, strict=True) if one >= 0}
-
-    def _learn(self, names: list[str]) -> None:
-        """Label canonical SMILES that have no label."""
-        if self._clusters is not None:
-            found = self._clusters.assign(names).tolist()
-            self._known.update(zip(names, found, strict=True))
-        elif self._structure is not None:
-            self._known.update((name, self._structure(name)) for name in names)

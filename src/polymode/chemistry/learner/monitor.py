@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polymode.chemistry.learner.learner import Learner, Step
-from polymode.chemistry.learner.modes import ModeLabels
+from polymode.chemistry.learner.modes import structure_of
 from polymode.chemistry.learner.targets import AnchoredModes
 from polymode.metrics.distributions import effective_number, total_variation
 from polymode.metrics.molecules import SphereExclusion, collapse_figures
@@ -31,7 +31,6 @@ class Monitor:
 
     def __init__(self, *, threshold: float) -> None:
         self._threshold = threshold
-        self._scaffold_of = ModeLabels("murcko")
         self._circles = SphereExclusion(_CIRCLES)
         self._hits: set[str] = set()
         self._scaffolds: set[str] = set()
@@ -55,7 +54,7 @@ class Monitor:
         scored = valid & np.isfinite(rewards)
         hits = scored & (rewards >= self._threshold)
         self._n_samples += n
-        scaffolds = self._scaffold_of(names, hits) or []
+        scaffolds = [None if name is None else structure_of("murcko", name) for name in names]
         self._remember([name for name, hit in zip(names, hits, strict=True) if hit and name])
         if scored.any():
             self._best = max(self._best, float(rewards[scored].max()))
@@ -63,7 +62,7 @@ class Monitor:
             np.where(scored, rewards, np.nan),
             batch.ref_log_probs,
             molecules=names,
-            modes=[s if ok else None for s, ok in zip(scaffolds, valid, strict=True)],
+            modes=scaffolds,
             threshold=self._threshold,
         )
         return {
@@ -117,8 +116,7 @@ class Monitor:
         self._hits.update(new)
         if new:
             self._circles.assign(new)
-            found = self._scaffold_of(new, np.ones(len(new), dtype=bool)) or []
-            self._scaffolds.update(map(str, found))
+            self._scaffolds.update(structure_of("murcko", name) for name in new)
 
 
 def _mode_figures(learner: Learner) -> dict[str, float]:
