@@ -115,7 +115,7 @@ class ChemistryRun:
         settings = self.config.run
         try:
             while not (stopped := self._reason_to_stop()):
-                figures, alert = self._step()
+                figures, alert = self.step()
                 if watch is not None:
                     watch(self.n_steps, figures)
                 if alert and self.config.alert.stop:
@@ -142,8 +142,8 @@ class ChemistryRun:
         self.directory.finish(result)
         return result
 
-    def _step(self) -> tuple[dict[str, float], str | None]:
-        """Take a step and write down what it did."""
+    def step(self) -> tuple[dict[str, float], str | None]:
+        """Take a step, write down what it did, and return its figures and a sign of collapse."""
         started = time.perf_counter()
         n_calls = self.learner.oracle.n_calls
         step = self.learner.step()
