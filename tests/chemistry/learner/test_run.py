@@ -87,8 +87,9 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(sections, prior_file, t
 
 
 def test_table_says_what_happened(prior_file, tmp_path):
-    run = started(prior_file, tmp_path / "run", steps=3)
-    run.train()
+    pressure = {"kind": "visits", "near_misses": False}
+    sections = {**MODES, "target": {"threshold": 0.6, "pressure": pressure}}
+    started(prior_file, tmp_path / "run", sections, steps=3).train()
     rows = table(tmp_path / "run")
     assert list(rows.columns) == [
         *("step", "smiles", "canonical", "reward", "ref_log_prob", "log_prob", "n_tokens"),

@@ -57,7 +57,7 @@ class LearnerSection(Section):
 class PressureSection(Section):
     """What lowers modes that the policy has visited; for anchored_modes only."""
 
-    kind: Literal["none", "visits", "mass"] = "none"
+    kind: Literal["none", "visits", "mass"] = "visits"
     """visits: a mode is used up after so many; mass: a mode with a large share loses."""
     visits: float | Literal["budget"] = "budget"
     """Visits that use a mode up; "budget": what is left of the budget over the modes found."""
@@ -69,8 +69,9 @@ class PressureSection(Section):
     """Of mass: the exponent."""
     capped: bool = True
     """Of visits: used-up modes stay at the floor; false: they go on falling."""
-    near_misses: bool = False
-    """Whether what is no hit but lies in a mode loses its reward as the mode is used up."""
+    near_misses: bool = True
+    """Whether what is no hit but lies in a mode loses its reward as the mode is used up: else a
+    used-up mode is circled by molecules just below the threshold."""
 
     @field_validator("visits")
     @classmethod
@@ -92,7 +93,7 @@ class TargetSection(Section):
     """For anchored: one anchor for the whole run; false: one for each batch, as in the paper."""
     level: float | Literal["best"] = 1.0
     """For anchored_modes: the reward that every hit gets, or that of the best so far."""
-    floor: float | Literal["threshold", "mean"] = "threshold"
+    floor: float | Literal["threshold", "mean"] = 0.0
     """For anchored_modes: the reward that a used-up mode falls to."""
     pressure: PressureSection = PressureSection()
     """For anchored_modes."""
@@ -113,7 +114,7 @@ class TargetSection(Section):
             if isinstance(self.level, float) and self.level < self.threshold:
                 yield f"level must be at least the threshold, got {self.level}"
             return
-        if self.pressure.kind != "none":
+        if "pressure" in self.model_fields_set and self.pressure.kind != "none":
             yield f"pressure is for anchored_modes only, got name {self.name!r}"
         signature = inspect.signature(SHAPERS[self.name]).parameters.values()
         own = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY}

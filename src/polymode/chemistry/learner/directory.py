@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from polymode.chemistry.learner.checkpoint import last_checkpoint, read_checkpoint, write_checkpoint
-from polymode.chemistry.learner.config import ChemistryConfig
+from polymode.chemistry.learner.config import ANCHORED_MODES, ChemistryConfig
 from polymode.chemistry.learner.config_files import to_toml
 from polymode.chemistry.learner.table import molecule_parts, write_part
 from polymode.chemistry.models import SmilesModel
@@ -80,7 +80,8 @@ class RunDirectory:
         config : ChemistryConfig
             The configuration.
         """
-        content = config.model_dump(mode="json", exclude={"oracle"})
+        unused = {} if config.target.name == ANCHORED_MODES else {"target": {"pressure"}}
+        content = config.model_dump(mode="json", exclude={"oracle": True, **unused})
         # What a component leaves unset depends on its kind, so it stays unset.
         oracle = config.oracle.model_dump(mode="json", exclude_unset=True)
         text = to_toml({**content, "oracle": oracle})
