@@ -100,7 +100,7 @@ def _intdiv(sums: Float[np.ndarray, " n"], p: float, definition: str) -> float:
     if n < (2 if definition == "pairs" else 1):
         return np.nan
     if definition == "moses_code":
-        return _distance_of(np.mean((sums / n) ** (1 / p)))
+        return _distance_of(float(np.mean((sums / n) ** (1 / p))))
     total, n_pairs = (sums.sum() - n, n * (n - 1)) if definition == "pairs" else (sums.sum(), n**2)
     return _distance_of((max(0.0, total) / n_pairs) ** (1 / p))
 
