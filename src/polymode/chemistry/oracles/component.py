@@ -122,6 +122,8 @@ class Component:
             returned = self.function(mols)
         except Unavailable as error:
             return Loss("unavailable", f"could not be reached: {' '.join(str(error).split())}")
+        except TimeoutError as error:
+            return Loss("timed_out", f"took too long: {described(error)}")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit as well: an oracle does not end the training

@@ -27,6 +27,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from polymode.chemistry.oracles.aggregation import Aggregation
+from polymode.chemistry.oracles.builtin.base import BuiltIn
 from polymode.chemistry.oracles.builtin.registry import BUILTIN
 from polymode.chemistry.oracles.component import Component, Direction, Endpoint, UserFunction
 from polymode.chemistry.oracles.oracle import Oracle
@@ -89,8 +90,8 @@ class ComponentConfig(EndpointConfig):
     """What your function is given: RDKit molecules, or canonical SMILES."""
     endpoints: tuple[EndpointConfig, ...] = ()
     """If a call gives several values of each molecule: one for each."""
-    batch_size: int = Field(default=32, ge=1)
-    """How many molecules a call gets at most."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """How many molecules a call gets at most; 32 by default, 1 for docking."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -119,7 +120,7 @@ class ComponentConfig(EndpointConfig):
             self.name,
             self.function(),
             endpoints=tuple(self._endpoint(part) for part in parts),
-            batch_size=self.batch_size,
+            batch_size=self.batch_size or (kind or BuiltIn).batch_size,
             guarded=kind is None or kind.guarded,
         )
 
@@ -145,7 +146,8 @@ class ComponentConfig(EndpointConfig):
                 function_at(self.type, name="type")
             except ArgumentError as error:
                 yield str(error)
-        if self.endpoints and {"transform", "direction", "weight"} & self.model_fields_set:
+        own = (self.transform, self.direction, self.weight)
+        if self.endpoints and own != (None, "maximise", 1.0):
             yield "transform, direction and weight belong to each of the endpoints"
 
     def _builtin_problems(self, kind: Any) -> Iterator[str]:
@@ -161,7 +163,7 @@ class ComponentConfig(EndpointConfig):
                 f"transform must be given: {self.type} is no score in [0, 1] but {span}; for "
                 'instance { type = "double_sigmoid", low = …, high = … }'
             )
-        if self.endpoints:
+        if self.endpoints and not kind.many:
             yield f"endpoints must not be given: {self.type} has one value"
         if self.takes != "mols":
             yield "takes is for functions of yours only"

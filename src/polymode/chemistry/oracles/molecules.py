@@ -40,6 +40,11 @@ class Parser:
     @staticmethod
     def molecule(smiles: str) -> Any:
         """Return the molecule of a string, None if it is none."""
-        with rdBase.BlockLogs():  # invalid strings are counted, not shouted
+        with Parser.silence():
             mol: Any = Chem.MolFromSmiles(smiles)
         return None if mol is None or mol.GetNumAtoms() == 0 else mol
+
+    @staticmethod
+    def silence() -> Any:
+        """Return a context in which RDKit logs nothing: what is invalid is counted, not shouted."""
+        return rdBase.BlockLogs()

@@ -30,6 +30,11 @@ class BuiltIn(Section):
     guarded: ClassVar[bool] = False
     """Whether it may hang or crash, or is slow enough to want processes of its own."""
 
+    batch_size: ClassVar[int] = 32
+    """How many molecules a call gets at most if the configuration does not say."""
+    many: ClassVar[bool] = False
+    """Whether a call may give several values of each molecule."""
+
     @property
     def scored(self) -> bool:
         """Whether the values are scores, or become scores without a word of the configuration."""

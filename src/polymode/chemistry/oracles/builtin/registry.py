@@ -1,6 +1,6 @@
 """The built-in components by the names that a configuration has for them."""
 
-from polymode.chemistry.oracles.builtin import properties
+from polymode.chemistry.oracles.builtin import docking, forest, programs, properties, structure
 from polymode.chemistry.oracles.builtin.base import BuiltIn
 
 __all__ = ["BUILTIN"]
@@ -15,5 +15,13 @@ BUILTIN: dict[str, type[BuiltIn]] = {
     "hba": properties.HBA,
     "rings": properties.Rings,
     "rotatable_bonds": properties.RotatableBonds,
+    "similarity": structure.Similarity,
+    "smarts": structure.Smarts,
+    "alerts": structure.Alerts,
+    "jnk3": forest.JNK3,
+    "gsk3b": forest.GSK3B,
+    "docking": docking.Docking,
+    "external": programs.External,
+    "rest": programs.REST,
 }
 """Names and classes."""
