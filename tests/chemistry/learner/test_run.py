@@ -194,3 +194,13 @@ def test_messages(prior_file, tmp_path):
     (tmp_path / "run" / "checkpoints" / "step_000001" / "state.json").write_text("{")
     with pytest.raises(InputError, match="step_000001 cannot be read"):
         ChemistryRun(check_config(content(prior_file)), tmp_path / "run", resume=True)
+
+
+def test_processes_of_the_oracle_change_nothing(prior_file, tmp_path):
+    tables = []
+    for workers in (0, 2):
+        config = content(prior_file, steps=2)
+        config["oracle"] = {**config["oracle"], "workers": workers}
+        ChemistryRun(check_config(config), tmp_path / str(workers)).train()
+        tables.append(table(tmp_path / str(workers)))
+    assert tables[0].equals(tables[1])
