@@ -129,7 +129,7 @@ def test_a_coroutine_that_waits_is_cancelled_and_its_loop_kept():
 @pytest.mark.parametrize("name", ["hangs_on_junk", "backtracks_on_junk"])
 def test_a_process_is_killed_whatever_it_does(name):
     reward = guarded(getattr(bad, name), where="process", one_by_one=False)
-    process = reward._worker._process
+    process = reward._worker._child.process
     started = time.monotonic()
     assert scores(reward) == [None, None, None]
     assert time.monotonic() - started < 10

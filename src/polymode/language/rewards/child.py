@@ -2,46 +2,36 @@
 
 import asyncio
 import contextlib
-import faulthandler
 import inspect
-import os
 import pickle
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from polymode.language.rewards.scores import CallFailed, Loss, Score, plain_scores, raised
 from polymode.metrics.dotted import function_at
-
-GRACE = 10.0
-"""Seconds beyond the limit after which a child whose parent is gone ends itself."""
+from polymode.processes import limited
 
 Answer = tuple[list[Score] | Loss, list[tuple[str, Any, Any]]]
 """Scores, or why there are none; and what the function logged: which log, name, value."""
 
 
-def serve(descriptor: int, path: list[str], source: str) -> None:
+def serve(connection: Connection, source: str) -> None:
     """Find the function, say so (None, or what is wrong), then answer until the parent is gone."""
-    connection = Connection(descriptor)
-    sys.path[:] = path
     try:
         function = function_at(source, name="reward")
     except Exception as error:
         connection.send_bytes(pickle.dumps(str(error)))
         return
     connection.send_bytes(pickle.dumps(None))
-    with open(os.devnull, "w") as nowhere, asyncio.Runner() as runner:
+    with asyncio.Runner() as runner:
         while True:
             try:
                 columns, seconds = pickle.loads(connection.recv_bytes())
             except EOFError:
                 return
-            if seconds is not None:
-                # Runs without the interpreter, so it ends a function that holds it for good, too.
-                faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=nowhere)
-            answer = _packed(_answer(function, columns, runner))
-            faulthandler.cancel_dump_traceback_later()
+            with limited(seconds):
+                answer = _packed(_answer(function, columns, runner))
             with contextlib.suppress(BrokenPipeError):
                 connection.send_bytes(answer)
 

@@ -54,8 +54,8 @@ class SphereExclusion:
     References
     ----------
     .. [1] Butina, "Unsupervised Data Base Clustering Based on Daylight's Fingerprint and Tanimoto
-       Similarity", J. Chem. Inf. Comput. Sci. 39, 1999 (the exclusion spheres; here the centroids
-       are the first to come).
+       Similarity", Journal of Chemical Information and Computer Sciences 39, 1999 (centroids there
+       are the molecules with most neighbours, here the first to come).
 
     Examples
     --------

@@ -6,7 +6,7 @@ bits that one has; ``d = 1 - T`` their distance.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,21 @@ class Fingerprints:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def take(self, positions: Iterable[int]) -> "Fingerprints":
+        """Return the fingerprints at some positions.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Which molecules.
+
+        Returns
+        -------
+        Fingerprints
+            In this order.
+        """
+        return replace(self, vectors=tuple(self.vectors[i] for i in positions))
 
     @cached_property
     def words(self) -> UInt64[np.ndarray, "n w"]:
