@@ -30,7 +30,7 @@ from polymode.chemistry.bench.tasks.measures import (
 )
 from polymode.core import checks
 
-__all__ = ["GUACAMOL_TASKS", "MPO_TASKS", "PmoTask", "Task", "task"]
+__all__ = ["GUACAMOL_TASKS", "PmoTask", "Task", "task"]
 
 _DESCRIPTORS: Any = Descriptors  # RDKit makes some of their functions when they are imported
 _CRIPPEN: Any = Crippen
@@ -263,6 +263,3 @@ GUACAMOL_TASKS: Mapping[str, Callable[[Definition], Task]] = {
     "zaleplon_mpo": _zaleplon,
 }
 """Names in PMO, and what makes the task: the twenty that need nothing but RDKit."""
-
-MPO_TASKS = tuple(name for name in GUACAMOL_TASKS if name.endswith("_mpo"))
-"""The seven tasks with several properties."""
