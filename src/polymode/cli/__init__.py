@@ -14,6 +14,8 @@ from polymode.cli.evaluate import HELP as EVALUATE_HELP
 from polymode.cli.evaluate import evaluate
 from polymode.cli.paper import HELP as PAPER_HELP
 from polymode.cli.paper import app as paper
+from polymode.cli.prior import HELP as PRIOR_HELP
+from polymode.cli.prior import app as prior
 from polymode.cli.train import HELP as TRAIN_HELP
 from polymode.cli.train import app as train
 from polymode.errors import PolymodeError
@@ -36,6 +38,7 @@ app.add_typer(train, name="train", help=TRAIN_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
 app.command("compare", help=COMPARE_HELP)(compare)
 app.command("ensemble", help=ENSEMBLE_HELP)(ensemble)
+app.add_typer(prior, name="prior", help=PRIOR_HELP)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
 
 

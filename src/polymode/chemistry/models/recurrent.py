@@ -13,6 +13,7 @@ from polymode.chemistry.models.interface import (
     chosen_log_probs,
     sum_of_rows,
 )
+from polymode.chemistry.models.packed_gru import packed_gru
 from polymode.chemistry.models.recurrent_decoding import GRUDecoder, LSTMDecoder
 from polymode.chemistry.vocabulary import Vocabulary
 from polymode.core.checks import require, whole
@@ -78,10 +79,25 @@ class RecurrentModel(SmilesModel):
                 torch.arange(n, device=tokens.device)[:, None] + 0 * tokens,
             )
         )
-        embedded = PackedSequence(self.embedding(inputs.data), *inputs[1:])
-        states, _ = self.rnn(embedded)
-        logits = self.head(states.data) + self.not_start
+        logits = self.head(self._states(inputs)) + self.not_start
         return sum_of_rows(chosen_log_probs(logits, targets.data), rows.data, n)
+
+    def _states(self, inputs: PackedSequence) -> Tensor:
+        """Return the states of the last layer for packed tokens."""
+        kind = inputs.data.device.type
+        if self.cell == "gru" and kind == "cpu":
+            low = torch.is_autocast_enabled(kind)
+            dtype = torch.get_autocast_dtype(kind) if low else self.head.weight.dtype
+            with torch.autocast(kind, enabled=False):
+                return packed_gru(
+                    inputs.data,
+                    inputs.batch_sizes,
+                    embedding=self.embedding.weight,
+                    rnn=self.rnn,
+                    dtype=dtype,
+                )
+        embedded = PackedSequence(self.embedding(inputs.data), *inputs[1:])
+        return self.rnn(embedded)[0].data
 
     def decoder(self, n: int, *, dtype: torch.dtype) -> Decoder:
         """Return a decoder of n empty strings."""

@@ -83,9 +83,10 @@ def sample_smiles(
         positive(temperature=temperature),
         known("dtype", dtype, ("auto", *_DTYPES)),
     )
-    computed = _fastest_dtype(model.device.type) if dtype == "auto" else _DTYPES[dtype]
+    if dtype == "auto":
+        dtype = "bfloat16" if draws_in_bfloat16(model.device.type) else "float32"
     parts = [
-        _draw(model, min(_BATCH, n - start), generator, computed, max_length, temperature)
+        _draw(model, min(_BATCH, n - start), generator, _DTYPES[dtype], max_length, temperature)
         for start in range(0, n, _BATCH)
     ]
     ids, log_probs, lengths, truncated = (list(part) for part in zip(*parts, strict=True))
@@ -143,9 +144,8 @@ def _draw(
 
 
 @functools.cache
-def _fastest_dtype(device: str) -> torch.dtype:
-    """Return bfloat16 where the processor multiplies in it, else float32."""
+def draws_in_bfloat16(device: str) -> bool:
+    """Return whether a type of device multiplies in bfloat16 faster than in float32."""
     if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    has_bf16 = device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if has_bf16 else torch.float32
+        return torch.cuda.is_bf16_supported()
+    return device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -19,9 +19,10 @@
     weight = 2
 """
 
+import os
 import re
-from collections.abc import Iterator
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -29,6 +30,8 @@ from polymode.chemistry.oracles.aggregation import Aggregation
 from polymode.chemistry.oracles.builtin.registry import BUILTIN
 from polymode.chemistry.oracles.component import Component, Direction, Endpoint, UserFunction
 from polymode.chemistry.oracles.oracle import Oracle
+from polymode.chemistry.oracles.processes import Processes, n_cores, packed
+from polymode.chemistry.oracles.schedule import Executor, Inline
 from polymode.chemistry.oracles.transforms import TRANSFORMS, NoTransform, Transform
 from polymode.chemistry.sections import Section, findings
 from polymode.core.checks import did_you_mean
@@ -173,6 +176,17 @@ class OracleConfig(Section):
     """How scores become a reward: product, geometric_mean or arithmetic_mean."""
     budget: int | None = Field(default=None, ge=1)
     """How many different molecules may be measured; unset: any number."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """How many processes measure. 0: none but this one, which cannot end a call that hangs. auto: a
+    process for each core (with Ray: of the cluster) if a component is yours, docks, or asks another
+    program; else 0."""
+    backend: Literal["processes", "ray"] = "processes"
+    """Where they are: on this machine, or wherever a Ray cluster has cores."""
+    ray_address: str | None = None
+    """Of the Ray cluster: auto, host:port or ray://host:port; unset: a new one on this machine."""
+    time_limit: float | None = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """Seconds for one call of one component, with workers. A call that takes longer is killed, and
+    its molecules are tried in halves."""
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -184,6 +198,8 @@ class OracleConfig(Section):
         if not self.components:
             yield "components must hold one component at least, got none"
             return
+        if self.backend == "ray" and self.workers == 0:
+            yield 'workers must be "auto" or at least 1 with the backend ray, got 0'
         names = [one.name for one in self.components]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield f"names of components must differ, got {name!r} {names.count(name)} times"
@@ -199,9 +215,39 @@ def build_oracle(config: OracleConfig) -> Oracle:
     ----------
     config : OracleConfig
         The section.
+
+    Raises
+    ------
+    ArgumentError
+        If a component cannot be sent to processes.
+    MissingExtraError
+        If a package is missing that a component or backend needs.
+    InputError
+        If the Ray cluster cannot be reached.
     """
+    components = [each.component() for each in config.components]
     return Oracle(
-        [each.component() for each in config.components],
+        components,
         aggregation=config.aggregation,
         budget=config.budget,
+        executor=_executor(config, components),
     )
+
+
+def _executor(config: OracleConfig, components: Sequence[Component]) -> Executor:
+    """Return what carries out the calls."""
+    n = None if config.workers == "auto" else config.workers
+    if config.backend == "ray":
+        from polymode.chemistry.oracles.cluster import RayActors
+
+        return RayActors(
+            packed(components),
+            n_actors=n,
+            time_limit=config.time_limit,
+            address=config.ray_address,
+        )
+    if n is None:
+        n = n_cores() if os.name == "posix" and any(each.guarded for each in components) else 0
+    if n == 0:
+        return Inline(components)
+    return Processes(packed(components), n_processes=n, time_limit=config.time_limit)

@@ -57,11 +57,14 @@ class Executor(Protocol):
 class Inline:
     """Carries out tasks in this process, one at a time; cannot end one that hangs."""
 
-    n_free = 1
-
     def __init__(self, components: Sequence[Component]) -> None:
         self._components = components
         self._done: list[tuple[Task, Outcome]] = []
+
+    @property
+    def n_free(self) -> int:
+        """Whether there is room for a task."""
+        return int(not self._done)
 
     def submit(self, task: Task, mols: Sequence[Any]) -> None:
         """Carry out a task."""
@@ -103,7 +106,8 @@ def measure(executor: Executor, components: Sequence[Component], mols: Sequence[
             which, rows = task.component, list(task.rows)
             if not isinstance(outcome, Loss):
                 n_given[which] += len(rows)
-                values[rows, starts[which] : starts[which + 1]] = outcome
+                finite = np.where(np.isfinite(outcome), outcome, np.nan)
+                values[rows, starts[which] : starts[which + 1]] = finite
                 losses.update(_not_finite(outcome, task))
             elif len(rows) > 1 and _worth_cutting(outcome, n_hung[which], n_given[which]):
                 waiting.extendleft(reversed(_halves(task)))

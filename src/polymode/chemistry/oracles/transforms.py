@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, model_validator
-from scipy.special import expit
 
 from polymode.chemistry.sections import Section
 from polymode.metrics.dotted import function_at
@@ -114,8 +113,8 @@ class DoubleSigmoid(_Interval):
         if self.coef_div == 0:
             rising, falling = _hard(left), 1.0 - _hard(right)
         else:
-            rising = expit(_LN10 * left * (self.coef_si / self.coef_div))
-            falling = 1.0 - expit(_LN10 * right * (self.coef_se / self.coef_div))
+            rising = _sigmoid(left * (self.coef_si / self.coef_div))
+            falling = 1.0 - _sigmoid(right * (self.coef_se / self.coef_div))
         return np.where(values < (self.low + self.high) / 2, rising, falling)
 
 
@@ -222,7 +221,12 @@ Transform = Annotated[
 def _rise(values: Values, low: float, high: float, k: float) -> Values:
     """Return the sigmoid of REINVENT 4, which counts in powers of ten."""
     x = values - (high + low) / 2
-    return _hard(x) if high == low else expit(_LN10 * x * (10.0 * k / (high - low)))
+    return _hard(x) if high == low else _sigmoid(x * (10.0 * k / (high - low)))
+
+
+def _sigmoid(x: Values) -> Values:
+    """Return 1 / (1 + 10^-x); SciPy has it, too, but would cost each process its import."""
+    return np.exp(-np.logaddexp(0.0, -_LN10 * x))
 
 
 def _hard(x: Values) -> Values:
