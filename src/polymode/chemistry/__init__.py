@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 from polymode.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from polymode.chemistry.learner.config import ChemistryConfig as ChemistryConfig
+    from polymode.chemistry.learner.config import check_config as check_config
+    from polymode.chemistry.learner.config_files import read_config as read_config
+    from polymode.chemistry.learner.run import ChemistryRun as ChemistryRun
     from polymode.chemistry.models.files import load_model as load_model
     from polymode.chemistry.models.files import load_prior as load_prior
     from polymode.chemistry.models.files import save_model as save_model
@@ -22,27 +26,35 @@ if TYPE_CHECKING:
     from polymode.chemistry.vocabulary import tokenize as tokenize
 
 _HOMES = {
+    "ChemistryConfig": "learner.config",
+    "ChemistryRun": "learner.run",
     "GRUModel": "models.recurrent",
     "LSTMModel": "models.recurrent",
     "SmilesModel": "models.interface",
     "SmilesSample": "models.sampling",
     "Vocabulary": "vocabulary",
+    "check_config": "learner.config",
     "load_model": "models.files",
     "load_prior": "models.files",
     "log_likelihood": "models.likelihood",
+    "read_config": "learner.config_files",
     "sample_smiles": "models.sampling",
     "save_model": "models.files",
     "tokenize": "vocabulary",
 }
 __all__ = [
+    "ChemistryConfig",
+    "ChemistryRun",
     "GRUModel",
     "LSTMModel",
     "SmilesModel",
     "SmilesSample",
     "Vocabulary",
+    "check_config",
     "load_model",
     "load_prior",
     "log_likelihood",
+    "read_config",
     "sample_smiles",
     "save_model",
     "tokenize",

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polymode.cli.runs import RUNS, new_run, quiet_hosts
+from polymode.cli.train_chemistry import CHEMISTRY_HELP, chemistry
 from polymode.errors import InputError, MissingExtraError
 
 HELP = "Train a model so that it keeps every good answer."
@@ -25,11 +26,7 @@ LANGUAGE_HELP = (
 )
 
 app = typer.Typer(no_args_is_help=True)
-
-
-@app.callback()
-def _root() -> None:
-    """Keep `language` a verb of its own: other kinds of models have theirs."""
+app.command("chemistry", help=CHEMISTRY_HELP)(chemistry)
 
 
 @app.command("language", help=LANGUAGE_HELP)

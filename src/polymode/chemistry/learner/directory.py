@@ -1,0 +1,223 @@
+"""The directory of a run: what is in it, and how it is put back to the last checkpoint.
+
+::
+
+    config.toml                the configuration as it ran
+    prior.safetensors          what the policy started from
+    metrics.jsonl              figures of each step, one JSON object a line
+    molecules/molecules_*.parquet    every string that was drawn
+    checkpoints/step_*/        what a killed run goes on from
+    tensorboard/               the figures for TensorBoard
+    alerts.jsonl               signs of collapse, if there were any
+    model.safetensors          the trained policy, once the run has ended
+    result.json                what came of it
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from polymode.chemistry.learner.checkpoint import last_checkpoint, read_checkpoint, write_checkpoint
+from polymode.chemistry.learner.config import ChemistryConfig
+from polymode.chemistry.learner.config_files import to_toml
+from polymode.chemistry.learner.table import molecule_parts, write_part
+from polymode.chemistry.models import SmilesModel
+from polymode.errors import InputError
+
+__all__ = ["CONFIG", "MODEL", "PRIOR", "RESULT", "RunDirectory"]
+
+CONFIG, RESULT = "config.toml", "result.json"
+MODEL, PRIOR = "model.safetensors", "prior.safetensors"
+
+
+class RunDirectory:
+    """Files of one run.
+
+    Parameters
+    ----------
+    path : Path
+        The directory; made when something is written.
+    tensorboard : bool
+        Whether to write for TensorBoard.
+    """
+
+    def __init__(self, path: Path, *, tensorboard: bool = True) -> None:
+        self.path = path
+        self.molecules = path / "molecules"
+        self.checkpoints = path / "checkpoints"
+        self._waiting: list[dict[str, Any]] = []
+        self._tensorboard = tensorboard
+        self._writer: Any = None
+
+    def start(self, config: ChemistryConfig) -> None:
+        """Make the directory and write the configuration.
+
+        Parameters
+        ----------
+        config : ChemistryConfig
+            The configuration.
+
+        Raises
+        ------
+        InputError
+            If there is a run in it already.
+        """
+        if (self.path / CONFIG).exists():
+            raise InputError(
+                f"{self.path} holds a run already: go on with it with --resume, or choose another "
+                "directory"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_config(config)
+
+    def write_config(self, config: ChemistryConfig) -> None:
+        """Write the configuration with every default that was used.
+
+        Parameters
+        ----------
+        config : ChemistryConfig
+            The configuration.
+        """
+        content = config.model_dump(mode="json", exclude={"oracle"})
+        # What a component leaves unset depends on its kind, so it stays unset.
+        oracle = config.oracle.model_dump(mode="json", exclude_unset=True)
+        text = to_toml({**content, "oracle": oracle})
+        _write_text(self.path / CONFIG, text)
+
+    def go_back(self) -> tuple[SmilesModel, dict[str, Any]]:
+        """Return the last checkpoint, and take back what was written after it.
+
+        Raises
+        ------
+        InputError
+            If there is no checkpoint, or it cannot be read.
+        """
+        found = last_checkpoint(self.checkpoints)
+        if found is None:
+            raise InputError(f"nothing to resume in {self.path}: it has no checkpoint yet")
+        model, state = read_checkpoint(found)
+        step = state["step"]
+        for number, part in molecule_parts(self.molecules).items():
+            if number > step:
+                part.unlink()
+        for name in ("metrics.jsonl", "alerts.jsonl"):
+            if (path := self.path / name).exists():
+                kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
+                _write_text(path, "".join(line + "\n" for line in kept))
+        (self.path / RESULT).unlink(missing_ok=True)
+        return model, state
+
+    def log(self, step: int, figures: Mapping[str, float], seconds: float) -> None:
+        """Write the figures of a step.
+
+        Parameters
+        ----------
+        step : int
+            Its number.
+        figures : mapping
+            The figures; what is not finite is written as null.
+        seconds : float
+            How long the step took.
+        """
+        row = {"step": step, **figures, "seconds": seconds}
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
+        if self._tensorboard:
+            for name, value in figures.items():
+                if math.isfinite(value):
+                    self._tensorboard_writer(step).add_scalar(name, value, step)
+
+    def alert(self, step: int, text: str) -> None:
+        """Write a sign of collapse.
+
+        Parameters
+        ----------
+        step : int
+            The step.
+        text : str
+            What was seen.
+        """
+        with (self.path / "alerts.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "alert": text}) + "\n")
+
+    def add_molecules(self, columns: dict[str, Any]) -> None:
+        """Keep the rows of a step until the next checkpoint.
+
+        Parameters
+        ----------
+        columns : dict
+            The rows.
+        """
+        self._waiting.append(columns)
+
+    def checkpoint(
+        self, step: int, model: SmilesModel, state: Mapping[str, Any], *, keep: int
+    ) -> None:
+        """Write the molecules that wait, then a checkpoint.
+
+        Parameters
+        ----------
+        step : int
+            The step that has just been taken.
+        model : SmilesModel
+            The policy.
+        state : mapping
+            All the rest.
+        keep : int
+            How many checkpoints to keep.
+        """
+        if self._waiting:
+            write_part(self.molecules, self._waiting, step)
+            self._waiting = []
+        write_checkpoint(self.checkpoints, step, model, {**state, "step": step}, keep=keep)
+        if self._writer is not None:
+            self._writer.flush()
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write what came of the run.
+
+        Parameters
+        ----------
+        result : mapping
+            Plain values.
+        """
+        _write_text(self.path / RESULT, json.dumps(_plain(result), indent=2) + "\n")
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _tensorboard_writer(self, step: int) -> Any:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
+        return self._writer
+
+
+def _complete_lines(path: Path) -> Sequence[str]:
+    """Return the lines of a file but for a last one that was cut while it was written."""
+    return path.read_text("utf-8").split("\n")[:-1]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return values that JSON has: null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {key: _plain(below) for key, below in value.items()}
+    return [_plain(below) for below in value] if isinstance(value, list) else _finite(value)
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file in one piece."""
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
