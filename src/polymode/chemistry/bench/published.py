@@ -1,4 +1,4 @@
-"""Figures that others have published for the tasks of the suites, to be read with the differences."""
+"""Figures that others have published for the tasks of the suites; read the differences, too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

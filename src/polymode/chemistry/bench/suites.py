@@ -1,4 +1,4 @@
-"""The suites: which tasks, how many calls, what counts as a hit, and what differs from the source."""
+"""The suites: tasks, calls, what counts as a hit, and what differs from the source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ SUITES: Mapping[str, Suite] = {
             "hyper-parameters are those of the methods' table; theirs were tuned with 15 trials "
             "for each method",
             "DRD2 is not here: its support vector machine is a pickle of an old scikit-learn",
-            "diverse hits are MaxMin picks beginning with the first hit; theirs take a random order",
+            "diverse hits are MaxMin picks beginning with the first hit; theirs shuffles them",
         ),
         tests=(("reinvent", "mara-modes"), ("augmented-memory", "mara-modes")),
     ),

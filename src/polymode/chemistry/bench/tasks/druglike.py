@@ -1,4 +1,4 @@
-"""The weaker of drug-likeness and synthetic accessibility: a task whose rewards soon are all high."""
+"""The weaker of drug-likeness and synthetic accessibility: rewards soon are all high."""
 
 import importlib
 from collections.abc import Sequence

@@ -21,8 +21,9 @@ WEIGHT = (157.11027872, 761.3414418201)
 """Of the exact mass, in Da, both ends excluded."""
 LOG_P = (-2.0107999999999997, 8.831511500000007)
 """Of Crippen's logP, both ends excluded."""
-KNOWN_SHARE = 0.9166666666666666
-"""Of the features of a molecule, more than this must be known."""
+KNOWN_SHARE = 0.8651
+"""Of the features of a molecule, more than this must be known: 99 % of molecules that our list has
+not seen exceed it. The benchmark's own limit, for its longer list, is 11/12."""
 
 _DESCRIPTORS: Any = Descriptors  # RDKit makes some of their functions when they are imported
 _CRIPPEN: Any = Crippen
