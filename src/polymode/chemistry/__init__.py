@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from polymode.chemistry.models.recurrent import LSTMModel as LSTMModel
     from polymode.chemistry.models.sampling import SmilesSample as SmilesSample
     from polymode.chemistry.models.sampling import sample_smiles as sample_smiles
+    from polymode.chemistry.models.transformer import TransformerModel as TransformerModel
     from polymode.chemistry.vocabulary import Vocabulary as Vocabulary
     from polymode.chemistry.vocabulary import tokenize as tokenize
 
@@ -32,6 +33,7 @@ _HOMES = {
     "LSTMModel": "models.recurrent",
     "SmilesModel": "models.interface",
     "SmilesSample": "models.sampling",
+    "TransformerModel": "models.transformer",
     "Vocabulary": "vocabulary",
     "check_config": "learner.config",
     "load_model": "models.files",
@@ -49,6 +51,7 @@ __all__ = [
     "LSTMModel",
     "SmilesModel",
     "SmilesSample",
+    "TransformerModel",
     "Vocabulary",
     "check_config",
     "load_model",

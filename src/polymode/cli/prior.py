@@ -1,4 +1,4 @@
-"""`polymode prior`: train the model of SMILES strings that chemistry runs start from."""
+"""`polymode prior`: the model of SMILES strings that chemistry runs start from."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from polymode.errors import MissingExtraError
 
-HELP = "Train a prior: the model of SMILES strings that chemistry runs start from."
+HELP = "Train, import or export a prior: the model of SMILES strings that runs start from."
 
 TRAIN_HELP = (
     "Train a prior on a file of SMILES, one on each line, by maximum likelihood.\n\n"
@@ -19,6 +19,17 @@ TRAIN_HELP = (
     "-log p of strings held out; novelty at the end). A run that was killed goes on with --resume "
     "and ends with the same weights.\n\n"
     "Example: `polymode prior train molecules.smi --output prior.safetensors --epochs 6`"
+)
+
+IMPORT_HELP = (
+    "Read a prior or an agent of REINVENT 4 and write it as safetensors.\n\n"
+    "Nothing in the file is run: one that names anything that a prior does not need is refused.\n\n"
+    "Example: `polymode prior import reinvent.prior --output reinvent.safetensors`"
+)
+
+EXPORT_HELP = (
+    "Write a GRU or LSTM prior as a file that REINVENT 4 reads.\n\n"
+    "Example: `polymode prior export zinc250k --output zinc250k.prior`"
 )
 
 app = typer.Typer(no_args_is_help=True)
@@ -42,6 +53,7 @@ def train(
     layers: Annotated[int, typer.Option(help="Layers.")] = 3,
     hidden: Annotated[int, typer.Option(help="Width of each layer.")] = 256,
     embedding: Annotated[int, typer.Option(help="Width of a token (gru and lstm).")] = 128,
+    heads: Annotated[int, typer.Option(help="Heads of attention (transformer).")] = 6,
     epochs: Annotated[int, typer.Option(help="Passes over the strings.")] = 6,
     batch_size: Annotated[int, typer.Option(help="Strings in a step.")] = 128,
     learning_rate: Annotated[
@@ -74,6 +86,7 @@ def train(
         n_layers=layers,
         hidden=hidden,
         embedding=embedding,
+        n_heads=heads,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -103,6 +116,43 @@ def train(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@app.command("import", help=IMPORT_HELP)
+def import_(
+    source: Annotated[Path, typer.Argument(help="A .prior or .chkpt file of REINVENT 4.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")],
+) -> None:
+    """Read a file of REINVENT 4, and write ours."""
+    try:
+        from polymode.chemistry.models import save_model
+        from polymode.chemistry.models.reinvent_files import read_reinvent
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "a package", "chemistry") from error
+    model = read_reinvent(source)
+    save_model(model, output, metadata={"source": f"{source.name}, a file of REINVENT 4"})
+    typer.echo(f"wrote {output}: {_sizes(model.architecture)}, {len(model.vocabulary)} tokens")
+
+
+@app.command("export", help=EXPORT_HELP)
+def export(
+    prior: Annotated[str, typer.Argument(help="A prior by its name (zinc250k) or its file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .prior file to write.")],
+) -> None:
+    """Read our file, and write one of REINVENT 4."""
+    try:
+        from polymode.chemistry.models import load_prior
+        from polymode.chemistry.models.reinvent_files import write_reinvent
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "a package", "chemistry") from error
+    model = load_prior(prior)
+    write_reinvent(model, output, source=f"polymode {prior}")
+    typer.echo(f"wrote {output}: {_sizes(model.architecture)}, {len(model.vocabulary)} tokens")
+
+
+def _sizes(architecture: dict[str, Any]) -> str:
+    """Return what a model is: ``gru 3 x 256``."""
+    return "{kind} {n_layers} x {hidden}".format(**architecture)
 
 
 class _Bar:

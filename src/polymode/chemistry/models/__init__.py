@@ -5,6 +5,7 @@ from polymode.chemistry.models.interface import Decoder, SmilesModel, Tokens, en
 from polymode.chemistry.models.likelihood import log_likelihood
 from polymode.chemistry.models.recurrent import GRUModel, LSTMModel, RecurrentModel
 from polymode.chemistry.models.sampling import SmilesSample, sample_smiles
+from polymode.chemistry.models.transformer import TransformerModel
 
 __all__ = [
     "Decoder",
@@ -14,6 +15,7 @@ __all__ = [
     "SmilesModel",
     "SmilesSample",
     "Tokens",
+    "TransformerModel",
     "build_model",
     "encode",
     "load_model",

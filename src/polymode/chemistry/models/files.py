@@ -12,11 +12,16 @@ from safetensors.torch import save_file
 
 from polymode.chemistry.models.interface import SmilesModel
 from polymode.chemistry.models.recurrent import GRUModel, LSTMModel
+from polymode.chemistry.models.transformer import TransformerModel
 from polymode.chemistry.vocabulary import Vocabulary
 from polymode.core.checks import did_you_mean
 from polymode.errors import InputError, PolymodeError
 
-MODELS: dict[str, type[Any]] = {"gru": GRUModel, "lstm": LSTMModel}
+MODELS: dict[str, type[Any]] = {
+    "gru": GRUModel,
+    "lstm": LSTMModel,
+    "transformer": TransformerModel,
+}
 """The kinds of models, by the name that files and command lines use."""
 
 _FORMAT = "polymode-smiles-model"

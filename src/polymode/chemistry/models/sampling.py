@@ -29,7 +29,7 @@ class SmilesSample:
     """Shape (n,), int64: tokens of each string, the end token included."""
 
     truncated: Tensor
-    """Shape (n,), bool: the string had not ended at `max_length` and was cut there."""
+    """Shape (n,), bool: the string would have gone on past `max_length` and was cut there."""
 
 
 @torch.no_grad()
@@ -109,38 +109,33 @@ def _draw(
     """Draw one batch: ids (n, L), log-probabilities, lengths and whether each was cut."""
     device = model.device
     decoder = model.decoder(n, dtype=dtype)
-    log_probs = torch.zeros(n, device=device)
-    lengths = torch.full((n,), max_length + 1, device=device)
-    columns: list[Tensor] = []
-    alive = torch.arange(n, device=device)
-    last = torch.full((n,), START_ID, device=device)
+    ids = torch.zeros(n, max_length + 1, dtype=torch.int64, device=device)
+    log_probs, lengths = torch.zeros(n, device=device), ids.new_zeros(n)
+    truncated = torch.zeros(n, dtype=torch.bool, device=device)
+    alive, last = torch.arange(n, device=device), ids.new_full((n,), START_ID)
     for step in range(max_length + 1):
         token_log_probs = (decoder.step(last) / temperature).log_softmax(dim=1)
-        if step < max_length:
-            noise = torch.empty(token_log_probs.shape, device=generator.device)
-            noise.exponential_(generator=generator)
-            # The largest of log p + Gumbel noise is a draw from p; -log(exponential) is that noise.
-            last = (token_log_probs - noise.clamp_min_(1e-30).log_().to(device)).argmax(dim=1)
-        else:
-            last = torch.full_like(last, END_ID)
-        log_probs[alive] += token_log_probs.gather(1, last[:, None])[:, 0]
-        column = torch.zeros(n, dtype=torch.int64, device=device)
-        column[alive] = last
-        columns.append(column)
+        last = _draw_tokens(token_log_probs, generator)
         if step == max_length:
-            break
-        going = last != END_ID
-        if not going.all():
-            lengths[alive[~going]] = step + 1
-            kept = going.nonzero()[:, 0]
-            if not len(kept):
-                alive = alive[:0]
+            truncated[alive] = last != END_ID
+            last = torch.full_like(last, END_ID)
+        ids[alive, step] = last
+        log_probs[alive] += token_log_probs.gather(1, last[:, None])[:, 0]
+        lengths[alive] += 1
+        going = (last != END_ID).nonzero()[:, 0]
+        if len(going) < len(alive):
+            if not len(going):
                 break
-            decoder.keep(kept)
-            alive, last = alive[kept], last[kept]
-    truncated = torch.zeros(n, dtype=torch.bool, device=device)
-    truncated[alive] = True
-    return torch.stack(columns, dim=1), log_probs, lengths, truncated
+            decoder.keep(going)
+            alive, last = alive[going], last[going]
+    return ids, log_probs, lengths, truncated
+
+
+def _draw_tokens(log_probs: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a token from each row of log-probabilities (n, V)."""
+    noise = torch.empty(log_probs.shape, device=generator.device).exponential_(generator=generator)
+    # The largest of log p + Gumbel noise is a draw from p, and -log(exponential) is such noise.
+    return (log_probs - noise.clamp_min_(1e-30).log_().to(log_probs.device)).argmax(dim=1)
 
 
 @functools.cache

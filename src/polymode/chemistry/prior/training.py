@@ -37,6 +37,11 @@ class PriorSettings:
     n_layers: int = 3
     hidden: int = 256
     embedding: int = 128
+    """Width of a token, of a GRU or an LSTM."""
+
+    n_heads: int = 6
+    """Heads of attention, of a transformer."""
+
     epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 2e-3
@@ -68,8 +73,8 @@ class PriorSettings:
     """Strings to draw for them; ten times as many at the end."""
 
     def __post_init__(self) -> None:
-        counts = ("n_layers", "hidden", "embedding", "epochs", "batch_size", "n_held_out")
-        more = ("max_length", "min_count", "n_evaluations", "n_samples")
+        counts = ("n_layers", "hidden", "embedding", "n_heads", "epochs", "batch_size")
+        more = ("n_held_out", "max_length", "min_count", "n_evaluations", "n_samples")
         require(
             whole(**{name: getattr(self, name) for name in (*counts, *more)}),
             positive(learning_rate=self.learning_rate, max_norm=self.max_norm),
@@ -79,10 +84,8 @@ class PriorSettings:
     @property
     def architecture(self) -> dict[str, Any]:
         """The part that says what the model is."""
-        sizes = {"n_layers": self.n_layers, "hidden": self.hidden}
-        if self.kind != "transformer":
-            sizes["embedding"] = self.embedding
-        return {"kind": self.kind, **sizes}
+        own = ("n_heads",) if self.kind == "transformer" else ("embedding",)
+        return {name: getattr(self, name) for name in ("kind", "n_layers", "hidden", *own)}
 
 
 def run_directory(output: Path) -> Path:
