@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -126,6 +127,7 @@ def _line(outcome: Any) -> str:
 
 def _tell(console: Console, suite: str, directory: Path) -> None:
     """Print the table of a suite, its peers, its contrasts, and what differs from the source."""
+    from polymode.chemistry.bench.published import PEERS
     from polymode.chemistry.bench.suites import find_suite
     from polymode.chemistry.bench.summary import contrasts, lines, read_records
     from polymode.chemistry.bench.tables import peer_rows, rows, words
@@ -137,7 +139,7 @@ def _tell(console: Console, suite: str, directory: Path) -> None:
     console.print(f"\n{suite}: {own.about}", markup=False)
     found = lines(records)
     for task in dict.fromkeys(line.task for line in found):
-        table = Table(*_headings(own.headline), title=task, title_justify="left")
+        table = Table(*_headings(own.headline), title=task, title_justify="left", box=SIMPLE)
         for row in rows([line for line in found if line.task == task], own.headline):
             table.add_row(*row)
         for row in peer_rows(suite, task, own.headline):
@@ -145,7 +147,8 @@ def _tell(console: Console, suite: str, directory: Path) -> None:
         console.print(table)
     for contrast in contrasts(records, suite):
         console.print(f"  {words(contrast)}", markup=False, highlight=False)
-    console.print("To read beside published figures (dim rows):", markup=False)
+    if sources := sorted({peer.source for peer in PEERS[suite]}):
+        console.print(f"* published: {'; '.join(sources)}. What differs here:", markup=False)
     for difference in own.differences:
         console.print(f"  - {difference}", markup=False, highlight=False)
     for budget in sorted(budgets):

@@ -121,7 +121,7 @@ SUITES: Mapping[str, Suite] = {
             "hyper-parameters are those of the methods' table; theirs were tuned with 15 trials "
             "for each method",
             "DRD2 is not here: its support vector machine is a pickle of an old scikit-learn",
-            "diverse hits are MaxMin picks beginning with the first hit; theirs shuffles them",
+            "diverse hits are MaxMin picks beginning with the first hit; theirs shuffle the hits",
         ),
         tests=(("reinvent", "mara-modes"), ("augmented-memory", "mara-modes")),
     ),

@@ -31,7 +31,7 @@ def rows(lines: Sequence[Line], headline: Sequence[str]) -> list[list[str]]:
 
 
 def peer_rows(suite: str, task: str, headline: Sequence[str]) -> list[list[str]]:
-    """Return a row for each published method, with what it has of our figures.
+    """Return a row for each published method, marked with a star, with what it has of our figures.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def peer_rows(suite: str, task: str, headline: Sequence[str]) -> list[list[str]]
     found: dict[str, dict[str, str]] = {}
     for name in headline:
         for peer in peers_of(suite, task, name):
-            own = found.setdefault(f"{peer.method} [{peer.source}]", {})
+            own = found.setdefault(f"* {peer.method}", {})
             own[name] = _number(peer.value, peer.spread, FIGURES[name].digits)
     return [
         [method, "", *(figures.get(name, "") for name in headline), ""]
