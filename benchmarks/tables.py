@@ -282,9 +282,8 @@ def chemistry_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for row in file["lines"]:
         cells = [chemistry_cell(row, name) for name in (*own, "auc_top10")]
-        lines.append(
-            f"| {row['task']} | {row['method']} | {row['n_seeds']} | {' | '.join(cells)} |"
-        )
+        head = f"| {row['task']} | {row['method']} | {row['n_seeds']} |"
+        lines.append(f"{head} {' | '.join(cells)} |")
     return lines
 
 
