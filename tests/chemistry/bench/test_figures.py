@@ -53,7 +53,7 @@ def test_figures_by_hand():
     assert found["top_scaffold_share"] == pytest.approx(2 / 3)
     assert found["frac_valid"] == pytest.approx(5 / 6)
     assert found["frac_repeats"] == pytest.approx(1 - 4 / 5)
-    assert (found["n_calls"], found["n_steps"]) == (4, 3)
+    assert (found["n_calls"], found["n_steps"]) == (4, 2)
     # All are further than 0.70 apart, but benzene and toluene (0.727) not than 0.75
     assert (found["circles_070"], found["diverse_hits"], found["circles_075"]) == (3, 3, 2)
     # One interval: a straight line from 0 to the best of 0.9 in 4 calls, flat for the other 6

@@ -59,7 +59,7 @@ FIGURES: Mapping[str, Figure] = {
         "repeats", "share of the molecules drawn that had been drawn before", 2, False
     ),
     "n_calls": Figure("calls", "calls made"),
-    "n_steps": Figure("steps", "steps of the learner", more_is_better=False),
+    "n_steps": Figure("steps", "steps of the learner up to the last call", more_is_better=False),
 }
 """The figures of a run by their names."""
 
@@ -103,7 +103,7 @@ def run_figures(calls: Calls, *, threshold: float, budget: int) -> dict[str, flo
         "frac_valid": _share(calls.n_valid, calls.n_samples),
         "frac_repeats": 1.0 - _share(len(calls), calls.n_valid),
         "n_calls": len(calls),
-        "n_steps": int(calls.steps.max(initial=-1)) + 1,
+        "n_steps": int(calls.steps.max(initial=0)),  # they are numbered from 1
     }
 
 

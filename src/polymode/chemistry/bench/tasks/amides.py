@@ -38,8 +38,8 @@ class AllAmide:
 
     References
     ----------
-    .. [1] Lewell et al., "RECAP: Retrosynthetic Combinatorial Analysis Procedure", J. Chem. Inf.
-       Comput. Sci. 38, 1998.
+    .. [1] Lewell et al., "RECAP: Retrosynthetic Combinatorial Analysis Procedure", Journal of
+       Chemical Information and Computer Sciences 38, 1998.
     """
 
     def __call__(self, mols: Sequence[Any]) -> Float[np.ndarray, " n"]:
