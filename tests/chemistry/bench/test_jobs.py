@@ -71,6 +71,16 @@ def test_a_run_that_died_goes_on_to_the_same_figures(job, tmp_path):
     assert resumed["figures"] == straight["figures"]
 
 
+def test_a_run_that_only_repeats_itself_ends(job, tmp_path):
+    # The tiny prior knows some 760 molecules: a budget of a million is out of its reach
+    job = dataclasses.replace(job, budget=10**6, changes={"run": {"steps": 3}}, label="short")
+    record = carry_out(job, tmp_path)
+    assert record["stopped"] == "steps"
+    assert record["figures"]["n_calls"] <= 3 * 64
+    # 10 strings for each of 40 calls, in steps of 64
+    assert Job("qed-sa", "qed-sa", "reinvent", 0, budget=40).config()["run"]["steps"] == 7
+
+
 def test_a_run_of_another_process_is_left_alone(job, tmp_path):
     path = record_path(job, tmp_path)
     path.parent.mkdir(parents=True)

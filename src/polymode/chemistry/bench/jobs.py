@@ -26,6 +26,9 @@ from polymode.errors import InputError
 __all__ = ["Job", "carry_out", "progress_of", "record_path"]
 
 SCHEMA = 1
+DRAWS = 10
+"""A run ends after so many strings for each call of its budget: one that only repeats itself makes
+no more calls, and would never end."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Job:
         for part in (find_method(self.method).sections, self.changes):
             for section, content in part.items():
                 sections[section] = {**sections.get(section, {}), **content}
+        drawn = sections.get("learner", {}).get("batch_size", 64)
+        sections["run"].setdefault("steps", math.ceil(DRAWS * self.n_calls / drawn))
         sections["target"] = {"threshold": task.threshold, **sections.get("target", {})}
         return sections
 
