@@ -271,8 +271,40 @@ def molecule_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def chemistry_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per task and method: diverse hits and what they cost, mean and deviation of seeds."""
+    (file,) = files
+    own = ("diverse_hits", "yield", "ob100", "circles_075", "scaffolds", "frac_repeats")
+    lines = [
+        "| task | method | seeds | diverse hits | Yield | OB100 | #Circles .75 | scaffolds "
+        "| repeats | AUC top-10 |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in file["lines"]:
+        cells = [chemistry_cell(row, name) for name in (*own, "auc_top10")]
+        head = f"| {row['task']} | {row['method']} | {row['n_seeds']} |"
+        lines.append(f"{head} {' | '.join(cells)} |")
+    return lines
+
+
+def chemistry_cell(row: Mapping[str, Any], name: str) -> str:
+    """Return a figure over seeds: a share with digits, and how many seeds have it if not all."""
+    cell = row["cells"][name]
+    if cell["mean"] is None:
+        return "none"
+    digits = 2 if name.startswith("frac") else 3 if name.startswith("auc") else 0
+    text = f"{cell['mean']:.{digits}f}"
+    if cell["spread"] is not None:
+        text += f" ± {cell['spread']:.{digits}f}"
+    few = cell["n_reached"] < row["n_seeds"]
+    return f"{text} ({cell['n_reached']} of {row['n_seeds']})" if few else text
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
+    "benchmarks/science/chemistry/diverse_hits.py": chemistry_rows,
+    "benchmarks/science/chemistry/pmo.py": chemistry_rows,
+    "benchmarks/science/chemistry/proxy.py": chemistry_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/science/language/picking.py": picking_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,

@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from polymode.cli.bench import HELP as BENCH_HELP
+from polymode.cli.bench import app as bench
 from polymode.cli.compare import HELP as COMPARE_HELP
 from polymode.cli.compare import compare
 from polymode.cli.demo import HELP as DEMO_HELP
@@ -40,6 +42,7 @@ app.command("compare", help=COMPARE_HELP)(compare)
 app.command("ensemble", help=ENSEMBLE_HELP)(ensemble)
 app.add_typer(prior, name="prior", help=PRIOR_HELP)
 app.add_typer(paper, name="paper", help=PAPER_HELP)
+app.add_typer(bench, name="bench", help=BENCH_HELP)
 
 
 def _show_version(value: bool) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks of molecule design: suites with protocols, methods, runs, tables beside peers."""
