@@ -80,12 +80,32 @@ def test_modes_are_drawn_evenly_and_no_molecule_twice():
     assert sorted(everything.canonical) == sorted(names)
 
 
-def test_modes_keep_hits_only_and_the_newest_of_a_full_mode():
+def test_modes_keep_the_newest_of_a_full_mode():
     replay = Replay("modes", per_mode=2)
-    replay.add(rows_of(["a", "b", "c", "d"], [1, 0.1, 1, 1], ["m"] * 4), np.zeros(4))
+    replay.add(rows_of(["a", "c", "d"], [1, 1, 1], ["m"] * 3), np.zeros(3))
     kept = replay.everything()
     assert kept is not None
     assert kept.canonical == ["c", "d"]
+
+
+def test_the_best_others_stand_in_for_hits_that_are_few():
+    replay = Replay("modes", size=2)
+    names = ["low", "near", "nearer", "hit", "other", "zero"]
+    replay.add(
+        rows_of(names, [0.1, 0.3, 0.4, 1, 1, 0], ["x", "y", "y", "m", "n", "z"]), np.zeros(6)
+    )
+    rng = np.random.default_rng(0)
+    for n, expected in {
+        2: ["hit", "other"],
+        3: ["hit", "other", "near*"],
+        9: ["hit", "other", "near", "nearer"],
+    }.items():
+        drawn = replay.draw(n, rng)
+        assert drawn is not None
+        found = [
+            "near*" if n == 3 and name.startswith("near") else name for name in drawn.canonical
+        ]
+        assert sorted(found) == sorted(expected)
 
 
 def test_replay_forgets_and_goes_on_from_its_state():

@@ -151,7 +151,7 @@ class ReplaySection(Section):
     n: int = Field(default=24, ge=0)
     """Molecules replayed in a step."""
     size: int = Field(default=100, ge=1)
-    """Molecules that top keeps."""
+    """Molecules that top keeps; and modes of those that are no hits, for when hits are few."""
     per_mode: int = Field(default=64, ge=1)
     """Molecules of a mode that modes keeps."""
     weights: Literal["uniform", "reward"] = "uniform"

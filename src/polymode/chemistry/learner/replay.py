@@ -36,9 +36,9 @@ class Replay:
     kind : {"top", "modes"}
         ``top`` keeps the molecules with the highest rewards and draws among them: what REINVENT
         calls inception. ``modes`` keeps hits and draws evenly over modes: a mode first, then a
-        molecule of it.
+        molecule of it; as long as there are too few hits, the best of the others take their place.
     size : int
-        Most molecules kept by ``top``.
+        Most molecules kept by ``top``, and most that are no hits by ``modes``.
     per_mode : int
         Most molecules kept of each mode by ``modes``; new ones push out the oldest.
     weights : {"uniform", "reward"}
@@ -47,7 +47,8 @@ class Replay:
     Notes
     -----
     Each canonical SMILES is kept once, as the string that was drawn first. What earned nothing is
-    not kept. All draws are without replacement.
+    not kept. All draws are without replacement. With rare hits the others are what a run learns
+    from before the first one, and no more once there are enough.
 
     References
     ----------
@@ -84,12 +85,13 @@ class Replay:
             Their shaped rewards.
         """
         for row, canonical in enumerate(rows.canonical):
-            wanted = rows.good[row] if self.kind == "modes" else rows.rewards[row] > 0
-            if canonical is not None and wanted and canonical not in self._entries:
+            if canonical is not None and rows.rewards[row] > 0 and canonical not in self._entries:
                 self._keep(_entry(rows, row, canonical, float(shaped[row])))
-        if self.kind == "top" and len(self) > self.size:
-            best = sorted(self._entries.values(), key=lambda entry: -entry.reward)
-            self._entries = {entry.canonical: entry for entry in best[: self.size]}
+        ranked = [entry for entry in self._entries.values() if not self._has_mode(entry)]
+        if len(ranked) > self.size:
+            ranked.sort(key=lambda entry: -entry.reward)
+            for entry in ranked[self.size :]:
+                del self._entries[entry.canonical]
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows | None:
         """Return some of the molecules, or None if there is none.
@@ -103,7 +105,8 @@ class Replay:
         """
         if not self._entries or n < 1:
             return None
-        names = self._over_modes(n, rng) if self.kind == "modes" else self._of_top(n, rng)
+        names = self._over_modes(n, rng) if self.kind == "modes" else []
+        names += self._of_top(n - len(names), rng)
         return rows_of([self._entries[name] for name in names])
 
     def everything(self) -> Rows | None:
@@ -121,7 +124,7 @@ class Replay:
         gone = [name for name in self._entries if unwanted(name)]
         for name in gone:
             entry = self._entries.pop(name)
-            if self.kind == "modes":
+            if self._has_mode(entry):
                 self._by_mode[entry.mode].remove(name)
         return len(gone)
 
@@ -149,14 +152,20 @@ class Replay:
 
     def _keep(self, entry: _Entry) -> None:
         self._entries[entry.canonical] = entry
-        if self.kind == "modes":
+        if self._has_mode(entry):
             members = self._by_mode.setdefault(entry.mode, [])
             members.append(entry.canonical)
             if len(members) > self.per_mode:
                 del self._entries[members.pop(0)]
 
+    def _has_mode(self, entry: _Entry) -> bool:
+        """Whether an entry is drawn by its mode."""
+        return self.kind == "modes" and entry.good
+
     def _of_top(self, n: int, rng: np.random.Generator) -> list[str]:
-        names = list(self._entries)
+        names = [name for name, entry in self._entries.items() if not self._has_mode(entry)]
+        if not names or n < 1:
+            return []
         chances = None
         if self.weights == "reward":
             rewards = np.array([self._entries[name].reward for name in names])
