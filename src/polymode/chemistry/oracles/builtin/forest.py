@@ -24,8 +24,8 @@ class _Activity(BuiltIn):
         """Return the share of actives, averaged over the trees, for each molecule."""
         if not mols:
             return np.zeros(0)
-        ecfp6 = _ecfp6()
-        bits = np.stack([ecfp6.GetFingerprintAsNumPy(mol) for mol in mols]).astype(bool)
+        ecfp4 = _ecfp4()
+        bits = np.stack([ecfp4.GetFingerprintAsNumPy(mol) for mol in mols]).astype(bool)
         return _forest(type(self).file)(bits)
 
 
@@ -110,5 +110,5 @@ def _forest(file: str) -> Forest:
 
 
 @functools.cache
-def _ecfp6() -> rdFingerprintGenerator.FingerprintGenerator64:
-    return rdFingerprintGenerator.GetMorganGenerator(radius=3, fpSize=2048)
+def _ecfp4() -> rdFingerprintGenerator.FingerprintGenerator64:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
