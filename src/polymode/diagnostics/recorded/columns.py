@@ -8,7 +8,15 @@ from polymode.core import checks
 from polymode.diagnostics.recorded.chunks import Chunk
 from polymode.errors import InputError
 
-__all__ = ["NAMES", "OTHER_NAMES", "Column", "ColumnPlan", "parse_columns", "plan_columns"]
+__all__ = [
+    "NAMES",
+    "OTHER_NAMES",
+    "Column",
+    "ColumnPlan",
+    "parse_columns",
+    "plan_columns",
+    "split_columns",
+]
 
 NAMES: Mapping[str, str] = {
     "prompt": "the prompt: a text, or messages with role and content",
@@ -90,17 +98,42 @@ def parse_columns(text: str) -> dict[str, str]:
     >>> parse_columns("reward=score, ref_log_prob=-nll")
     {'reward': 'score', 'ref_log_prob': '-nll'}
     """
-    problems: list[str] = []
-    found: dict[str, str] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        ours, equals, theirs = (piece.strip() for piece in part.partition("="))
-        if not equals or not theirs:
-            problems.append(f"columns must be OURS=THEIRS, got {part!r}")
-        found[ours] = theirs
-    problems += _unknown(found)
-    if problems:
+    found = split_columns(text)
+    if problems := list(_unknown(found)):
         raise InputError("; ".join(problems))
     return found
+
+
+def split_columns(text: str) -> dict[str, str]:
+    """Return ``A=B,C=D`` as a mapping, whatever the names.
+
+    Parameters
+    ----------
+    text : str
+        Pairs with commas between them.
+
+    Returns
+    -------
+    dict
+        From what stands before the sign to what stands behind it.
+
+    Raises
+    ------
+    InputError
+        If a part is no pair; lists all.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    pairs = [_pair(part) for part in parts]
+    wrong = [part for part, pair in zip(parts, pairs, strict=True) if not all(pair)]
+    if wrong:
+        raise InputError("; ".join(f"columns must be OURS=THEIRS, got {part!r}" for part in wrong))
+    return dict(pairs)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Split a text at its first sign of equality."""
+    ours, _, theirs = text.partition("=")
+    return ours.strip(), theirs.strip()
 
 
 def _unknown(columns: Mapping[str, str]) -> Iterator[str]:

@@ -42,22 +42,23 @@ def csv_chunks(
     InputError
         If there is no header, or it has a name twice.
     """
-    records = _Records(Lines(file, tally, limits, name, strict=False), tally, limits, delimiter)
-    header = [field.strip() for _, field_list in records.take(1) for field in field_list]
-    if not header:
-        raise InputError(f"{name} is empty: CSV begins with a line of column names")
-    if twice := sorted({field for field in header if header.count(field) > 1}):
-        raise InputError(f"{name} has the column {', '.join(map(repr, twice))} more than once")
-    while found := records.take(N_ROWS):
-        good = [(number, fields) for number, fields in found if len(fields) == len(header)]
-        for number, fields in found:
-            if len(fields) != len(header):
-                reason = "has another number of fields than the header"
-                tally.drop(number, reason, f"{len(fields)} for {len(header)}")
-        if good:
-            columns = zip(*(fields for _, fields in good), strict=True)
-            named = dict(zip(header, columns, strict=True))
-            yield ColumnChunk(named, [number for number, _ in good], as_text=True)
+    with file:
+        records = _Records(Lines(file, tally, limits, name, strict=False), tally, limits, delimiter)
+        header = [field.strip() for _, field_list in records.take(1) for field in field_list]
+        if not header:
+            raise InputError(f"{name} is empty: CSV begins with a line of column names")
+        if twice := sorted({field for field in header if header.count(field) > 1}):
+            raise InputError(f"{name} has the column {', '.join(map(repr, twice))} more than once")
+        while found := records.take(N_ROWS):
+            good = [(number, fields) for number, fields in found if len(fields) == len(header)]
+            for number, fields in found:
+                if len(fields) != len(header):
+                    reason = "has another number of fields than the header"
+                    tally.drop(number, reason, f"{len(fields)} for {len(header)}")
+            if good:
+                columns = zip(*(fields for _, fields in good), strict=True)
+                named = dict(zip(header, columns, strict=True))
+                yield ColumnChunk(named, [number for number, _ in good], as_text=True)
 
 
 class _OpenQuoteError(Exception):

@@ -39,25 +39,26 @@ def json_chunks(file: BinaryIO, tally: Tally, limits: Limits, name: str) -> Iter
     InputError
         If the file is one JSON array.
     """
-    if start_of(file).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        raise InputError(f"{name} is a JSON array: write one object on each line (JSON Lines)")
-    rows: list[Mapping[str, Any]] = []
-    places: list[int] = []
-    n_characters = 0
-    for number, line in Lines(file, tally, limits, name):
-        if not line.strip():
-            continue
-        row = _object(number, line, tally)
-        if row is None:
-            continue
-        rows.append(row)
-        places.append(number)
-        n_characters += len(line)
-        if len(rows) >= N_ROWS or n_characters >= _N_CHARACTERS:
+    with file:
+        if start_of(file).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            raise InputError(f"{name} is a JSON array: write one object on each line (JSON Lines)")
+        rows: list[Mapping[str, Any]] = []
+        places: list[int] = []
+        n_characters = 0
+        for number, line in Lines(file, tally, limits, name):
+            if not line.strip():
+                continue
+            row = _object(number, line, tally)
+            if row is None:
+                continue
+            rows.append(row)
+            places.append(number)
+            n_characters += len(line)
+            if len(rows) >= N_ROWS or n_characters >= _N_CHARACTERS:
+                yield RowChunk(rows, places)
+                rows, places, n_characters = [], [], 0
+        if rows:
             yield RowChunk(rows, places)
-            rows, places, n_characters = [], [], 0
-    if rows:
-        yield RowChunk(rows, places)
 
 
 def _object(number: int, line: str, tally: Tally) -> Mapping[str, Any] | None:

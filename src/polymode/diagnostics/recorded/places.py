@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from polymode.diagnostics.recorded.chunks import Chunk
 from polymode.diagnostics.recorded.columns import NAMES, OTHER_NAMES
@@ -77,28 +77,36 @@ def file_table(path: Path | None, options: SampleOptions) -> SampleTable:
     InputError
         If it cannot be opened, or is none of these.
     """
-    name = "standard input" if path is None else str(path)
     file = opened(path)
+    try:
+        return _told(file, path, options)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _told(file: BinaryIO, path: Path | None, options: SampleOptions) -> SampleTable:
+    """Return the rows of an open file, which its chunks close."""
+    name = "standard input" if path is None else str(path)
     start = start_of(file)
     limits = options.limits
     if start.startswith(b"PAR1"):
         home = path if path is not None else spooled(file, limits)
+        file.close()
         return replace(parquet_table([home], options), name=name)
     if start.startswith(b"ARROW1"):
-        raise InputError(
-            f"{name} is an Arrow file: name the folder of the data set, or use Parquet"
-        )
+        raise InputError(f"{name} is an Arrow file: name the folder of its data set")
     tally = Tally("line")
-    suffixes = [] if path is None else [s.lower() for s in path.suffixes]
+    suffixes = set() if path is None else {suffix.lower() for suffix in path.suffixes}
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if ".csv" in suffixes or ".tsv" in suffixes:
+    if suffixes & {".csv", ".tsv"}:
         delimiter = "\t" if ".tsv" in suffixes else ","
-    elif text.startswith((b"{", b"[")) or not {".jsonl", ".ndjson", ".json"}.isdisjoint(suffixes):
+    elif text.startswith((b"{", b"[")) or suffixes & {".jsonl", ".ndjson", ".json"}:
         return SampleTable(name, tally, json_chunks(file, tally, limits, name))
     elif path is None and text:
         delimiter = ","
     else:
-        what = "is empty" if not text else "is neither JSON Lines, CSV, TSV nor Parquet"
+        what = "is neither JSON Lines, CSV, TSV nor Parquet" if text else "is empty"
         raise InputError(f"{name} {what}: name it by what it is, such as samples.csv")
     notes = ("standard input is read as CSV",) if path is None else ()
     chunks = csv_chunks(file, tally, limits, name, delimiter)

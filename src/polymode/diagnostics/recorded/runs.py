@@ -57,8 +57,8 @@ def run_table(path: Path, options: SampleOptions) -> SampleTable | None:
 
 def _evaluation(path: Path, options: SampleOptions) -> SampleTable:
     """Return the samples of one model of an evaluation."""
-    found = file_table(path, options)
     wanted = options.model or _only_model(path)
+    found = file_table(path, options)
     columns = {"group": "task+prompt_id", "output": "completion"}
     note = f"samples of {wanted}; log_prob is its own"
     chunks = _of_model(found.chunks, wanted, path)

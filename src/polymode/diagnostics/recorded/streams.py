@@ -40,26 +40,45 @@ def opened(path: Path | None) -> BinaryIO:
     MissingExtraError
         If it is packed with zstd and pyarrow is not installed.
     """
-    try:
-        raw = cast("Any", sys.stdin.buffer if path is None else path.open("rb"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
+    if path is None:
+        raw: Any = sys.stdin.buffer
+        raw = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
+    else:
+        try:
+            raw = path.open("rb")
+        except OSError as error:
+            raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
     head = raw.peek(4)
     if head.startswith(_GZIP):
-        return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=raw)))  # type: ignore[arg-type]
+        return cast("BinaryIO", _Packed(gzip.GzipFile(fileobj=raw), raw))
     if head.startswith(_ZSTD):
-        return _zstd(raw)
+        return cast("BinaryIO", _Packed(_zstd(raw), raw))
     return raw
 
 
-def _zstd(raw: Any) -> BinaryIO:
+class _Packed(io.BufferedReader):
+    """What is unpacked while it is read; closed together with the file behind it."""
+
+    def __init__(self, stream: Any, raw: Any) -> None:
+        super().__init__(stream)
+        self._behind = raw
+
+    def close(self) -> None:
+        """Close both."""
+        try:
+            super().close()
+        finally:
+            self._behind.close()
+
+
+def _zstd(raw: Any) -> Any:
     """Unpack zstd by pyarrow, which has it built in."""
     try:
         import pyarrow as pa
     except ModuleNotFoundError as error:
+        raw.close()
         raise MissingExtraError("pyarrow", "app") from error
-    stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
-    return cast("BinaryIO", io.BufferedReader(stream))
+    return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
 
 
 def start_of(file: BinaryIO, n: int = 64) -> bytes:
