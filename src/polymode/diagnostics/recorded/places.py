@@ -10,12 +10,11 @@ from polymode.diagnostics.recorded.columns import NAMES, OTHER_NAMES
 from polymode.diagnostics.recorded.delimited import csv_chunks
 from polymode.diagnostics.recorded.json_lines import json_chunks
 from polymode.diagnostics.recorded.options import SampleOptions
+from polymode.diagnostics.recorded.saved import dataset_batches, dataset_files
 from polymode.diagnostics.recorded.spooling import spooled
 from polymode.diagnostics.recorded.streams import opened, start_of
 from polymode.diagnostics.recorded.tables import (
     batch_chunks,
-    dataset_batches,
-    dataset_files,
     parquet_batches,
     parquet_names,
 )

@@ -6,12 +6,12 @@ from typing import Any
 
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
 from polymode.diagnostics.recorded.building import SampleBuilder
-from polymode.diagnostics.recorded.chunks import Chunk
+from polymode.diagnostics.recorded.chunks import Chunk, RowChunk
 from polymode.diagnostics.recorded.columns import ColumnPlan, plan_columns
 from polymode.diagnostics.recorded.frames import frame_chunks
 from polymode.diagnostics.recorded.options import SampleOptions
 from polymode.diagnostics.recorded.places import SampleTable, file_table, folder_table
-from polymode.diagnostics.recorded.rows import RowChecker
+from polymode.diagnostics.recorded.rows import ALL_OR_NONE, RowChecker
 from polymode.diagnostics.recorded.runs import run_table
 from polymode.diagnostics.recorded.tally import Tally
 from polymode.errors import InputError
@@ -97,7 +97,6 @@ def _collected(table: SampleTable, options: SampleOptions) -> RecordedSamples:
     builder = SampleBuilder(options, mode)
     chunk: Chunk | None = first
     while chunk is not None:
-        _check_late_columns(table, chunk, plan)
         kept = checker.kept(chunk)
         if len(kept["output"]):
             builder.add(kept)
@@ -110,7 +109,7 @@ def _plan(
     table: SampleTable, first: Chunk, options: SampleOptions
 ) -> tuple[ColumnPlan, Callable[[str], Hashable | None] | None, list[str]]:
     """Return which column is which, what makes modes, and what was assumed."""
-    there = list(table.names) or first.names()
+    there = list(table.names) or _names(first)
     known = {k: v for k, v in table.columns.items() if k not in options.columns}
     mapped = {**known, **options.columns}
     notes = list(table.notes)
@@ -137,14 +136,16 @@ def _plan(
     return plan, mode, [*notes, *plan.notes]
 
 
-def _check_late_columns(table: SampleTable, chunk: Chunk, plan: ColumnPlan) -> None:
-    """Refuse columns of ours that first come after rows without them."""
-    names = {"group", "log_prob", "n_tokens", "mode", "step"} - set(plan.sources)
-    if late := sorted(names & set(chunk.names())):
-        raise InputError(
-            f"{table.name}: {', '.join(late)} first comes after {table.tally.place} "
-            f"{chunk.places[0]:,}: give it to every row, or to none"
-        )
+def _names(chunk: Chunk) -> list[str]:
+    """Return the names of a chunk, without ours that most of its rows lack: `mode` may be rare."""
+    names = chunk.names()
+    if not isinstance(chunk, RowChunk):
+        return names
+    n = len(chunk.rows)
+    rare = {
+        name for name in ALL_OR_NONE & set(names) if 2 * sum(name in row for row in chunk.rows) <= n
+    }
+    return [name for name in names if name not in rare]
 
 
 def _judge(table: SampleTable, options: SampleOptions) -> None:
