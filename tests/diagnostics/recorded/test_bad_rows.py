@@ -86,13 +86,14 @@ def test_rows_kept_and_rows_counted_add_up(tmp_path_factory, lines):
     """Oracle: which lines are empty, and which are good, is known by how they were made."""
     path = tmp_path_factory.mktemp("law") / "s.jsonl"
     path.write_bytes(b"\n".join(lines))
+    options = SampleOptions(bad_rows="drop", limits=Limits(row_bytes=2048))
     n_rows = sum(1 for line in lines if line.strip())
     n_good = lines.count(line_with("reward", "1.0"))
     if n_good == 0:
-        with pytest.raises(InputError, match="has no row that can be|is a JSON array"):
-            read_samples(path, DROP)
+        with pytest.raises(InputError, match=r"has no row that can be|is a JSON array"):
+            read_samples(path, options)
         return
-    samples = read_samples(path, DROP)
+    samples = read_samples(path, options)
     assert samples.n_samples == n_good
     assert samples.n_samples + sum(bad.n for bad in samples.bad_rows) == n_rows == samples.n_rows
 
@@ -256,6 +257,15 @@ def test_columns_that_few_rows_have_are_none():
     samples = read_samples([rows[1], rows[1], rows[0]], DROP)
     assert samples.log_probs.tolist() == [-1.0, -1.0]
     assert samples.bad_rows[0].reason == "log_prob is missing"
+
+
+def test_a_column_of_nothing_is_none(tmp_path):
+    rows = [{**GOOD, "log_prob": None, "step": None}] * 2
+    assert read_samples(rows).log_probs is None
+    path = tmp_path / "s.csv"
+    path.write_text("prompt,output,reward,ref_log_prob,log_prob\nroll,six,1.0,-1.5,\n")
+    samples = read_samples(path)
+    assert (samples.log_probs, samples.steps, as_rows(samples)) == (None, None, [GOOD])
 
 
 def test_files_of_a_folder_may_lack_a_column(tmp_path):

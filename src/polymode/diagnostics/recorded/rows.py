@@ -71,7 +71,7 @@ class RowChecker:
         """Find rows that have one of our columns that the table lacks."""
         for name in (ALL_OR_NONE - set(self._plan.sources)) & set(chunk.names()):
             for row, value in enumerate(chunk.column(name)):
-                if value is not None:
+                if value is not None and not (chunk.as_text and value == ""):
                     bad[row] = (f"has {name}, which the first rows lack", excerpt(value))
 
     def _cells(self, name: str, chunk: Chunk) -> Cells:

@@ -107,7 +107,8 @@ def _molecules(path: Path, options: SampleOptions) -> SampleTable:
     files = sorted((path / "molecules").glob("*.parquet"))[-options.last :]
     columns = {"prompt": "@molecules", "output": "smiles"}
     note = f"molecules of the last {len(files)} tables of the run"
-    return replace(parquet_table(files, options, columns), name=str(path), notes=(note,))
+    found = parquet_table(files, options, columns)
+    return replace(found, name=str(path), notes=(note,), drawn_from="policy")
 
 
 def _is_reinvent(path: Path) -> bool:
@@ -145,6 +146,7 @@ def _reinvent(path: Path, options: SampleOptions) -> SampleTable:
         {"prompt": "@molecules"},
         mode="canonical",
         notes=tuple(notes),
+        drawn_from="policy",
     )
 
 
@@ -159,7 +161,9 @@ def _completions(path: Path, options: SampleOptions) -> SampleTable:
     note = f"completions of {steps}, {len(tables)} tables"
     columns = {"prompt": "prompt", "output": "completion", "reward": _REWARD}
     tally = Tally("row")
-    return SampleTable(str(path), tally, _table_chunks(tables), columns, notes=(note,))
+    return SampleTable(
+        str(path), tally, _table_chunks(tables), columns, notes=(note,), drawn_from="policy"
+    )
 
 
 _REWARD = "sum of rewards"  # no name of a function
