@@ -54,17 +54,17 @@ def test_groups_tell_prompts_apart_and_conflicts_are_said():
 
 
 def test_everything_that_is_missing_is_one_error():
-    rows = [{"promt": "p", "output": "o", "Ref-Log-Prob": -1.0}]
+    rows = [{"prompd": "p", "output": "o", "Ref-Log-Prob": -1.0}]
     with pytest.raises(InputError) as caught:
         read(rows, "step=epoch,output=-output")
     for text in (
-        "no column 'prompt'; did you mean 'promt'?",
+        "no column 'prompt'; did you mean 'prompd'?",
         "where all rows have one prompt: prompt=@all",
         "no column 'reward'",
         "no column 'ref_log_prob'; did you mean 'Ref-Log-Prob'? (or add it: `polymode score`)",
         "step=epoch: no column 'epoch'",
         "output=-output: only log_prob, ref_log_prob, reward can be negated",
-        "columns there: promt, output, Ref-Log-Prob",
+        "columns there: prompd, output, Ref-Log-Prob",
     ):
         assert text in str(caught.value)
 
