@@ -256,12 +256,28 @@ def metric_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def molecule_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Seconds of each metric, and of what one would write with RDKit."""
+    (file,) = files
+    lines = [
+        "| one thread | seconds, median [min, max] | with RDKit | seconds | times as fast |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['part']} | {spread(row['polymode'], '.2f')} | {row['other_is']} | "
+        f"{spread(row['other'], '.2f')} | {spread(row['ratio'], '.1f')} |"
+        for row in file["rows"]
+    ]
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/science/language/picking.py": picking_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/metrics.py": metric_speed_rows,
+    "benchmarks/speed/molecules.py": molecule_speed_rows,
     "benchmarks/speed/hook.py": hook_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
     "benchmarks/speed/targets.py": target_speed_rows,

@@ -14,6 +14,7 @@ import polymode.core.shaping
 import polymode.diagnostics
 import polymode.language
 import polymode.metrics
+import polymode.metrics.molecules
 import polymode.report.comparison
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,6 +121,7 @@ def test_site_has_every_public_name(site):
             polymode.core,
             polymode.core.shaping,
             polymode.metrics,
+            polymode.metrics.molecules,
             polymode.diagnostics,
             polymode.report,
             polymode.report.comparison,

@@ -17,6 +17,7 @@ import polymode.core.shaping
 import polymode.diagnostics
 import polymode.language
 import polymode.metrics
+import polymode.metrics.molecules
 import polymode.report.comparison
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +91,7 @@ def test_citation_and_package_have_the_version_of_pyproject():
         polymode.diagnostics,
         polymode.language,
         polymode.metrics,
+        polymode.metrics.molecules,
         polymode.report,
         polymode.report.comparison,
     ],

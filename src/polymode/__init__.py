@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         swap_beta,
         target_statistics,
     )
+    from polymode.diagnosis import diagnose
+    from polymode.diagnostics.diagnosis import RecordedSamples, Report
 
     __version__: str
 
@@ -61,6 +63,8 @@ __all__ = [
     "PolicyStatistics",
     "PolymodeError",
     "PolymodeWarning",
+    "RecordedSamples",
+    "Report",
     "ShapeError",
     "TooFewSamplesWarning",
     "UnsupportedOptionError",
@@ -70,6 +74,7 @@ __all__ = [
     "anchored_rewards",
     "augment",
     "batch_whitened",
+    "diagnose",
     "divergence_names",
     "effective_number_beta",
     "f_divergence",
@@ -89,15 +94,22 @@ __all__ = [
     "target_statistics",
 ]
 
+_ELSEWHERE = {
+    "RecordedSamples": "polymode.diagnostics.diagnosis",
+    "Report": "polymode.diagnostics.diagnosis",
+    "diagnose": "polymode.diagnosis",
+}
+"""Where public names live that are not in the core."""
+
 
 def __getattr__(name: str) -> Any:
-    """Load a public name on first use (PEP 562); all but the errors live in `polymode.core`."""
+    """Load a public name on first use (PEP 562); all but the errors and these are in the core."""
     if name == "__version__":
         from importlib.metadata import version
 
         value = version("polymode")
     elif name in __all__:
-        value = getattr(importlib.import_module("polymode.core"), name)
+        value = getattr(importlib.import_module(_ELSEWHERE.get(name, "polymode.core")), name)
     else:
         raise AttributeError(f"module 'polymode' has no attribute {name!r}")
     globals()[name] = value  # from now on found without coming here

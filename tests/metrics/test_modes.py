@@ -146,4 +146,5 @@ def test_messages(spec, message):
 
 
 def test_the_registry_lists_the_built_in_names():
-    assert list(MODE_FUNCTIONS) == ["exact", "last_number", "xml_tag", "regex"]
+    text = ["exact", "last_number", "xml_tag", "regex"]
+    assert list(MODE_FUNCTIONS) == [*text, "canonical", "murcko", "generic", "tanimoto"]

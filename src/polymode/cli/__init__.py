@@ -14,6 +14,8 @@ from polymode.cli.evaluate import HELP as EVALUATE_HELP
 from polymode.cli.evaluate import evaluate
 from polymode.cli.paper import HELP as PAPER_HELP
 from polymode.cli.paper import app as paper
+from polymode.cli.score import HELP as SCORE_HELP
+from polymode.cli.score import score
 from polymode.cli.train import HELP as TRAIN_HELP
 from polymode.cli.train import app as train
 from polymode.errors import PolymodeError
@@ -34,6 +36,7 @@ app = typer.Typer(
 app.command("demo", help=DEMO_HELP)(demo)
 app.add_typer(train, name="train", help=TRAIN_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
+app.command("score", help=SCORE_HELP)(score)
 app.command("compare", help=COMPARE_HELP)(compare)
 app.command("ensemble", help=ENSEMBLE_HELP)(ensemble)
 app.add_typer(paper, name="paper", help=PAPER_HELP)

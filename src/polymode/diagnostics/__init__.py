@@ -7,6 +7,7 @@ from polymode.diagnostics.comparison import (
     compare_runs,
 )
 from polymode.diagnostics.pairs import Pair
+from polymode.diagnostics.recorded import Limits, SampleOptions, parse_columns, read_samples
 from polymode.diagnostics.records import Curve, Exact, Promise, Run, Samples
 from polymode.diagnostics.results import comparison_dict
 from polymode.diagnostics.runs import ReadOptions, read_runs
@@ -17,12 +18,16 @@ __all__ = [
     "ComparisonSettings",
     "Curve",
     "Exact",
+    "Limits",
     "Pair",
     "Promise",
     "ReadOptions",
     "Run",
+    "SampleOptions",
     "Samples",
     "compare_runs",
     "comparison_dict",
+    "parse_columns",
     "read_runs",
+    "read_samples",
 ]

@@ -33,14 +33,21 @@ def load_model(name: str, *, dtype: Any = "auto") -> Any:
 
     path = resolve_model(name)
     if base := adapter_base(path):
-        return _with_adapter(load_model(base, dtype=dtype), path)
+        return with_adapter(load_model(base, dtype=dtype), path)
     with loading(path):
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def load_tokenizer(name: str) -> Any:
+def load_tokenizer(name: str, *, chat: bool = True) -> Any:
     """Load a tokenizer with a chat template; an adapter without one has that of its model.
+
+    Parameters
+    ----------
+    name : str
+        As `load_model` takes it.
+    chat : bool
+        Whether it must have a chat template.
 
     Raises
     ------
@@ -52,10 +59,10 @@ def load_tokenizer(name: str) -> Any:
     path = resolve_model(name)
     base = adapter_base(path)
     if base and not (Path(path) / "tokenizer_config.json").exists():
-        return load_tokenizer(base)
+        return load_tokenizer(base, chat=chat)
     with loading(path):
         tokenizer: Any = AutoTokenizer.from_pretrained(path)
-    if tokenizer.chat_template is None:
+    if chat and tokenizer.chat_template is None:
         raise InputError(f"model {path!r} has no chat template: choose an instruction-tuned model")
     return tokenizer
 
@@ -88,7 +95,7 @@ def loading(path: str) -> Generator[None]:
         raise InputError(f"model {path!r} cannot be loaded: {reason}") from error
 
 
-def _with_adapter(model: Any, path: str) -> Any:
+def with_adapter(model: Any, path: str) -> Any:
     """Put a LoRA adapter on a model. It is not merged: in bfloat16 that would round it away."""
     from peft import PeftModel
 

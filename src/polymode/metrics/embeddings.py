@@ -167,8 +167,12 @@ def _log_eigenvalues(rows: Float[np.ndarray, "p m d"]) -> Float[np.ndarray, "p r
     m, d = rows.shape[1:]
     left, right = (rows, rows.mT) if m <= d else (rows.mT, rows)
     spoilt = np.any(np.isnan(rows), axis=(1, 2), keepdims=True)
-    gram = np.where(spoilt, 0.0, left @ right / m)  # LAPACK refuses NaN
-    values = np.linalg.eigvalsh(gram)
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.where(values > 1e-12, values, 0.0))
+    logs = log_spectrum(np.where(spoilt, 0.0, left @ right / m))  # LAPACK refuses NaN
     return np.where(spoilt[:, 0], np.nan, logs)
+
+
+def log_spectrum(kernel: Float[np.ndarray, "*batch n n"]) -> Float[np.ndarray, "*batch n"]:
+    """Return the logarithms of the eigenvalues of kernels with trace 1; rounding counts as 0."""
+    values = np.linalg.eigvalsh(kernel)
+    with np.errstate(divide="ignore"):
+        return np.log(np.where(values > 1e-12, values, 0.0))

@@ -40,6 +40,12 @@ def mode_function(spec: str) -> ModeFunction:
           white space around it; None without one;
         - ``regex:PATTERN``: the first group of the first match of a Python regular expression, or
           the whole match where it has no group; None without a match;
+        - ``canonical``, ``murcko`` or ``generic``, for SMILES: the canonical SMILES of a molecule,
+          its Murcko scaffold, or the shape of that (`polymode.metrics.molecules.structural_mode`);
+          None where RDKit cannot read it;
+        - ``tanimoto`` or ``tanimoto:0.7``, for SMILES: the first molecule that came within this
+          Tanimoto distance, which is then the mode of all that follow
+          (`polymode.metrics.molecules.SphereExclusion`). Each call makes clusters of its own;
         - ``package.module:function`` or ``package.module.function``: a function of your own that
           takes the text. Its module is imported.
 
@@ -52,6 +58,8 @@ def mode_function(spec: str) -> ModeFunction:
     ------
     ArgumentError
         If the text describes none of these, or the function is not there.
+    MissingExtraError
+        If a mode of SMILES is asked for without RDKit.
 
     Notes
     -----
@@ -82,7 +90,8 @@ def mode_function(spec: str) -> ModeFunction:
 def _unknown(spec: str, head: str) -> str:
     """Say what a spec may be."""
     return (
-        "mode key must be exact, last_number, xml_tag:TAG, regex:PATTERN or the path of a function "
+        "mode key must be exact, last_number, xml_tag:TAG, regex:PATTERN, for SMILES canonical, "
+        "murcko, generic or tanimoto:DISTANCE, or the path of a function "
         f"(package.module:function), got {spec!r}{checks.did_you_mean(head, MODE_FUNCTIONS)}"
     )
 
@@ -149,10 +158,45 @@ def _regex(argument: str | None) -> ModeFunction:
     return first
 
 
+def _structure(kind: str) -> Callable[[str | None], ModeFunction]:
+    """Return the maker of a mode function of SMILES; RDKit loads when it is made."""
+
+    def make(argument: str | None) -> ModeFunction:
+        from polymode.metrics.molecules import structural_mode
+
+        return _without_argument(kind, structural_mode(kind))(argument)
+
+    return make
+
+
+def _tanimoto(argument: str | None) -> ModeFunction:
+    """Return the function that finds the centroid of a SMILES among those of earlier calls."""
+    from polymode.metrics.molecules import SphereExclusion
+    from polymode.metrics.molecules.toolkit import rdkit
+
+    rdkit("Chem")
+    try:
+        clusters = SphereExclusion() if argument is None else SphereExclusion(float(argument))
+    except ValueError as error:
+        raise ArgumentError(
+            f"mode key tanimoto takes a distance in [0, 1], as in tanimoto:0.7, got {argument!r}"
+        ) from error
+
+    def centroid(smiles: str) -> str | None:
+        (found,) = clusters.assign([smiles]).tolist()
+        return clusters.centroids[found] if found >= 0 else None
+
+    return centroid
+
+
 MODE_FUNCTIONS: Mapping[str, Callable[[str | None], ModeFunction]] = {
     "exact": _without_argument("exact", _exact),
     "last_number": _without_argument("last_number", _last_number),
     "xml_tag": _xml_tag,
     "regex": _regex,
+    "canonical": _structure("canonical"),
+    "murcko": _structure("murcko"),
+    "generic": _structure("generic"),
+    "tanimoto": _tanimoto,
 }
 """The built-in mode functions: name -> what makes one from the text after the colon, if any."""

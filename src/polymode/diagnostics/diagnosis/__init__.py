@@ -1,5 +1,6 @@
 """From recorded samples to a verdict: which distribution the objective asks for, and why."""
 
+from polymode.diagnostics.diagnosis.diagnose import diagnose_samples
 from polymode.diagnostics.diagnosis.report import (
     FIGURE_NAMES,
     POLICIES,
@@ -38,4 +39,5 @@ __all__ = [
     "Verdict",
     "VerdictLimits",
     "WhatIf",
+    "diagnose_samples",
 ]

@@ -265,7 +265,9 @@ class Reliability:
     Parameters
     ----------
     ess : array, shape (P,)
-        Effective number of samples for the target: ``(sum w)^2 / sum w^2``, after smoothing.
+        Effective number of samples for the target: one over the relative variance of its
+        normaliser. Kish's ``(sum w)^2 / sum w^2`` where no output was sure to be seen; outputs that
+        were bring no error, so that it is the number of samples where all of the target was seen.
     pareto_k : array, shape (P,)
         Shape of the tail of the weights, by Pareto-smoothed importance sampling; NaN where there
         are too few samples for it, -inf where the largest weights are all equal: there is no tail.

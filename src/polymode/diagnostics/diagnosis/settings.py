@@ -39,7 +39,7 @@ class VerdictLimits:
     kept: float = 0.5
     many: float = 50.0
     on_target: float = 0.9
-    ess: float = 10.0
+    ess: float = 20.0
     pareto_k: float = 0.7
     coverage: float = 0.8
     prompts: float = 0.5

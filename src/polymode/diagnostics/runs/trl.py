@@ -15,15 +15,15 @@ from polymode.diagnostics.runs.columns import samples_of, text_of
 from polymode.errors import InputError, MissingExtraError
 from polymode.metrics.modes import ModeFunction
 
-__all__ = ["trl_run"]
+__all__ = ["CompletionTable", "completion_tables", "trl_run"]
 
 _NO_REWARD = {"step", "prompt", "completion", "advantage", "mode", "log_prob", "ref_log_prob"}
 _ADDED = {"mara", "shaping", "regulariser"}  # what our trainers add: no part of the raw reward
 _RAW = "raw_reward"  # which our trainers write: the sum of all rewards by their weights
 
 
-class _Table(NamedTuple):
-    """The completions that TRL logged after one step."""
+class CompletionTable(NamedTuple):
+    """The completions that TRL logged after one step, with the sum of their raw rewards."""
 
     step: int
     columns: Mapping[str, list[Any]]
@@ -60,7 +60,7 @@ def trl_run(
         Without pyarrow.
     """
     log = _log(path)
-    tables = _tables(path, log, rewards)
+    tables = completion_tables(path, log=log, rewards=rewards)
     curves = _curves(log, tables, mode)
     if not tables:
         note = (
@@ -103,19 +103,44 @@ def _number_in(path: Path) -> int:
     return int(found[-1]) if found else -1
 
 
-def _tables(path: Path, log: Sequence[Mapping[str, Any]], wanted: Sequence[str]) -> list[_Table]:
-    """Return the tables of completions by step; what TRL logged twice comes once."""
+def completion_tables(
+    path: Path, *, log: Sequence[Mapping[str, Any]] | None = None, rewards: Sequence[str] = ()
+) -> list[CompletionTable]:
+    """Return the tables of completions by step; what TRL logged twice comes once.
+
+    Parameters
+    ----------
+    path : Path
+        The directory of a run, its folder of tables, or one table.
+    log : sequence of mapping or None
+        TRL's log, which tells columns of rewards from others; None reads it.
+    rewards : sequence of str
+        Reward columns that count, as `trl_run` takes them.
+
+    Returns
+    -------
+    list of CompletionTable
+        By step.
+
+    Raises
+    ------
+    InputError
+        If a table is broken, empty, or has no reward.
+    MissingExtraError
+        Without pyarrow.
+    """
+    log = _log(path) if log is None else log
     if path.is_file():
         files = [path] if path.suffix == ".parquet" else []
     else:
         home = path / "completions" if (path / "completions").is_dir() else path
         files = sorted(home.glob("*.parquet"), key=_number_in)
-    tables: list[_Table] = []
+    tables: list[CompletionTable] = []
     before: Any = None
     for file in files:
         columns = _columns(file)
-        ours = _RAW in columns and not wanted
-        names = [_RAW] if ours else _reward_names(file, columns, log, wanted)
+        ours = _RAW in columns and not rewards
+        names = [_RAW] if ours else _reward_names(file, columns, log, rewards)
         content = {name: column for name, column in columns.items() if name != "step"}
         if content == before:  # several steps on the same completions
             continue
@@ -123,7 +148,7 @@ def _tables(path: Path, log: Sequence[Mapping[str, Any]], wanted: Sequence[str])
         total = np.nansum([_floats(columns[name]) for name in names], axis=0)
         missing = np.isnan([_floats(columns[name]) for name in names]).all(axis=0)
         raw = np.where(missing, np.nan, total).tolist()
-        tables.append(_Table(int(columns["step"][0]), columns, raw))
+        tables.append(CompletionTable(int(columns["step"][0]), columns, raw))
     return tables
 
 
@@ -184,7 +209,7 @@ def _floats(column: Sequence[Any]) -> list[float]:
     return [math.nan if value is None else float(value) for value in column]
 
 
-def _samples(tables: Sequence[_Table], mode: ModeFunction | None) -> Any:
+def _samples(tables: Sequence[CompletionTable], mode: ModeFunction | None) -> Any:
     """Return the samples of some tables together, and notes."""
 
     def joined(name: str) -> list[Any] | None:
@@ -203,7 +228,7 @@ def _samples(tables: Sequence[_Table], mode: ModeFunction | None) -> Any:
 
 
 def _curves(
-    log: Sequence[Mapping[str, Any]], tables: Sequence[_Table], mode: ModeFunction | None
+    log: Sequence[Mapping[str, Any]], tables: Sequence[CompletionTable], mode: ModeFunction | None
 ) -> tuple[Curve, ...]:
     """Return raw reward and KL from the log, diversity from the tables."""
     anchored = any("mara/reward_raw" in row for row in log)

@@ -1,0 +1,296 @@
+"""From recorded samples to a report: the whole way, step by step."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from polymode.core import checks
+from polymode.core.divergences import Divergence
+from polymode.diagnostics.diagnosis.budget import (
+    Parts,
+    budget_of_prompts,
+    budget_overall,
+    budget_parts,
+)
+from polymode.diagnostics.diagnosis.changes import ENDS, Changes, with_numbers
+from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
+from polymode.diagnostics.diagnosis.overall import Averaging
+from polymode.diagnostics.diagnosis.reliability import reliability
+from polymode.diagnostics.diagnosis.report import (
+    PromptTable,
+    Reliability,
+    Report,
+    Verdict,
+    VerdictKind,
+)
+from polymode.diagnostics.diagnosis.samples import RecordedSamples
+from polymode.diagnostics.diagnosis.sampling import Spread
+from polymode.diagnostics.diagnosis.settings import DiagnosisSettings
+from polymode.diagnostics.diagnosis.tables import (
+    group_sizes,
+    output_table,
+    sample_summary,
+    size_summary,
+)
+from polymode.diagnostics.diagnosis.targets import Problem
+from polymode.diagnostics.diagnosis.verdict import Evidence, decide, say
+from polymode.metrics.intervals import Estimate
+from polymode.metrics.modes import ModeFunction, mode_function
+
+__all__ = ["diagnose_samples"]
+
+_Spreads = Mapping[str, Mapping[str, Spread]]
+
+
+def diagnose_samples(
+    samples: RecordedSamples,
+    *,
+    beta: float,
+    threshold: float,
+    divergence: str | Divergence = "reverse_kl",
+    mode: str | ModeFunction | None = None,
+    **options: Any,
+) -> Report:
+    """Return which distribution an objective asks for, whether it is collapsed, and why.
+
+    Parameters
+    ----------
+    samples : RecordedSamples
+        Samples of the reference or of the current policy.
+    beta : float
+        Strength of the regulariser, in reward units per nat; finite and > 0.
+    threshold : float
+        Rewards at or above it are good, in reward units.
+    divergence : str or Divergence
+        Which divergence regularises.
+    mode : str, callable or None
+        What counts as the same answer, from the text of an output; see
+        `polymode.metrics.mode_function`. None takes the modes of the samples.
+    **options
+        Other fields of `DiagnosisSettings`.
+
+    Returns
+    -------
+    Report
+        The verdict first.
+
+    Raises
+    ------
+    ArgumentError
+        If `samples` is no `RecordedSamples`, or a setting is out of its range. Lists everything
+        that is wrong.
+    MissingExtraError
+        If arviz-stats is not installed.
+
+    Notes
+    -----
+    Rewards, and with them the target, are taken to be functions of prompt and output. Cost: a sort
+    of the samples, then some passes over the distinct outputs for each strength of the sweep.
+
+    References
+    ----------
+    .. [1] GX-Chen et al., "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
+       ICLR 2026, arXiv 2510.20817.
+    .. [2] Horvitz and Thompson, "A Generalization of Sampling Without Replacement From a Finite
+       Universe", Journal of the American Statistical Association 47, 1952.
+    .. [3] Chao and Shen, "Nonparametric Estimation of Shannon's Index of Diversity When There Are
+       Unseen Species in Sample", Environmental and Ecological Statistics 10, 2003.
+    """
+    checks.require(checks.instance("samples", samples, RecordedSamples))
+    settings = DiagnosisSettings(beta=beta, threshold=threshold, divergence=divergence, **options)
+    samples = _with_modes(samples, mode)
+    table = DistinctOutputs.of(samples)
+    problem = Problem.of(table, threshold=threshold, reach=settings.reach)
+    averaging = Averaging(len(table.prompts), settings.level, settings.n_rounds, settings.seed)
+    target = problem.target(beta, divergence)
+    anchored = problem.anchored(beta, divergence)
+    spreads = _spreads(problem, target, anchored)
+    parts = budget_parts(problem, target)
+    trust = reliability(problem, target, settings.limits)
+    figures = {
+        policy: with_numbers(averaging.means(each, ENDS)) for policy, each in spreads.items()
+    }
+    budget, means = budget_overall(parts, averaging)
+    changes = Changes(table, problem, settings, averaging)
+    sweep = changes.sweep()
+    sizes = group_sizes(problem)
+    prompts = _prompt_table(samples, problem, spreads, parts, trust, settings)
+    return Report(
+        verdict=_verdict(problem, figures, means, budget.optimiser, trust, settings),
+        settings=settings,
+        samples=sample_summary(samples, problem),
+        overall=figures,
+        budget=budget,
+        sweep=sweep,
+        modes_kept=changes.modes_kept(sweep),
+        what_ifs=tuple(changes.what_ifs()),
+        group_size=size_summary(sizes),
+        reliability=trust,
+        prompts=replace(prompts, group_size=sizes),
+        outputs=output_table(samples, problem, target, anchored, most=settings.n_outputs),
+        resampled=averaging.resampled,
+        notes=(*samples.notes, *_notes(problem)),
+    )
+
+
+def _with_modes(samples: RecordedSamples, mode: Any) -> RecordedSamples:
+    """Return samples whose modes are those of a function of the text."""
+    if mode is None:
+        return samples
+    key_of = mode_function(mode) if isinstance(mode, str) else mode
+    numbers: dict[Any, int] = {}
+    keys = (key_of(text) for text in samples.output_texts)
+    of_text = [-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys]
+    modes = np.asarray(of_text, dtype=np.int32)[samples.output]
+    return replace(samples, modes=modes, mode_names=tuple(map(str, numbers)))
+
+
+def _spreads(problem: Problem, target: Any, anchored: Any) -> dict[str, dict[str, Spread]]:
+    """Return the figures of each policy with their errors."""
+    by_reference = problem.by_reference.spread
+    out = {
+        "reference": {k: by_reference(v) for k, v in problem.reference().figures().items()},
+        "target": {k: by_reference(v) for k, v in target.figures().items()},
+        "anchored": {k: by_reference(v) for k, v in anchored.figures().items()},
+    }
+    policy, by_policy = problem.policy(), problem.by_policy
+    if policy is not None and by_policy is not None:
+        out["policy"] = {k: by_policy.spread(v) for k, v in policy.figures().items()}
+    return out
+
+
+def _prompt_table(
+    samples: RecordedSamples,
+    problem: Problem,
+    spreads: _Spreads,
+    parts: Parts,
+    trust: Reliability,
+    settings: DiagnosisSettings,
+) -> PromptTable:
+    """Return the numbers of each prompt; group sizes are put in later."""
+    table = problem.table
+    n = table.n_samples.astype(np.int64)
+    figures = {
+        policy: with_numbers(
+            {
+                name: spread.estimate(
+                    level=settings.level,
+                    n=n,
+                    least=ENDS.get(name, (-np.inf, np.inf))[0],
+                    largest=ENDS.get(name, (-np.inf, np.inf))[1],
+                )
+                for name, spread in each.items()
+            }
+        )
+        for policy, each in spreads.items()
+    }
+    budget = budget_of_prompts(parts, level=settings.level, n=n)
+    good = table.modes.max(problem.good.astype(float))
+    return PromptTable(
+        texts=[str(samples.prompt_texts[i]) for i in table.prompt_ids.tolist()],
+        n_samples=n,
+        n_outputs=table.prompts.sizes,
+        n_modes=table.of_modes.sizes,
+        n_good_modes_seen=table.of_modes.sum(good).astype(np.int64),
+        figures=figures,
+        budget=budget,
+        group_size=np.full(len(n), np.nan),
+        verdicts=tuple(_prompt_verdicts(problem, figures, parts, trust, settings)),
+    )
+
+
+def _prompt_verdicts(
+    problem: Problem, figures: Any, parts: Parts, trust: Reliability, settings: DiagnosisSettings
+) -> Iterator[VerdictKind]:
+    """Yield the kind of each prompt's verdict."""
+    n = problem.table.n_samples
+    found = {
+        name: _listed(getattr(parts, name).estimate(level=settings.level, n=n))
+        for name in ("lost", "entropy", "difference", "optimiser")
+        if getattr(parts, name) is not None
+    }
+    masses = {
+        policy: _listed(figures[policy]["mass_good"])
+        for policy in ("target", "policy")
+        if policy in figures
+    }
+    number = problem.n_good().value.tolist()
+    for i, reliable in enumerate(trust.reliable.tolist()):
+        loss = found["lost"][i]
+        evidence = Evidence(
+            n_good=number[i],
+            kept=Estimate(
+                np.exp(-loss.value), np.nan, np.exp(-loss.high), np.exp(-loss.low), loss.n
+            ),
+            entropy=found["entropy"][i],
+            difference=found["difference"][i],
+            mass_good=masses["target"][i],
+            policy_mass_good=masses["policy"][i] if "policy" in masses else None,
+            optimiser=found["optimiser"][i] if "optimiser" in found else None,
+            doubts=() if reliable else ("too few samples",),
+        )
+        yield decide(evidence, settings.limits)[0]
+
+
+def _listed(estimate: Estimate) -> list[Estimate]:
+    """Return the estimates of an array one by one."""
+    parts = (estimate.value, estimate.standard_error, estimate.low, estimate.high, estimate.n)
+    return [Estimate(*each) for each in zip(*(part.tolist() for part in parts), strict=True)]
+
+
+def _verdict(
+    problem: Problem,
+    figures: Mapping[str, Mapping[str, Estimate]],
+    means: Mapping[str, Estimate],
+    optimiser: Estimate | None,
+    trust: Reliability,
+    settings: DiagnosisSettings,
+) -> Verdict:
+    """Return the verdict over all prompts."""
+    number = problem.n_good().value
+    has = number > 0
+    trusted = trust.reliable[has] if has.any() else trust.reliable
+    share, limit = float(trusted.mean()), settings.limits.prompts
+    doubts = () if share >= limit else tuple(f"{k}: {v} prompts" for k, v in trust.reasons.items())
+    loss, policy = means["lost"], figures.get("policy")
+    kept = Estimate(np.exp(-loss.value), np.nan, np.exp(-loss.high), np.exp(-loss.low), loss.n)
+    evidence = Evidence(
+        n_good=float(number.max()),
+        kept=kept,
+        entropy=means["entropy"],
+        difference=means["difference"],
+        mass_good=figures["target"]["mass_good"],
+        policy_mass_good=None if policy is None else policy["mass_good"],
+        optimiser=optimiser,
+        doubts=doubts,
+    )
+    kind, reasons = decide(evidence, settings.limits)
+    numbers = {
+        "kept": kept.value,
+        "kept_low": kept.low,
+        "kept_high": kept.high,
+        "n_good_modes": np.exp(means["ceiling"].value),
+        "effective_modes_good": np.exp(means["entropy"].value),
+        "reference_bias": means["reference_bias"].value,
+        "reward_gaps": means["reward_gaps"].value,
+        "optimiser": np.nan if optimiser is None else optimiser.value,
+        "mass_good": evidence.mass_good.value,
+        "policy_mass_good": np.nan if policy is None else policy["mass_good"].value,
+        "frac_reliable": share,
+    }
+    return say(kind, reasons, {name: float(value) for name, value in numbers.items()})
+
+
+def _notes(problem: Problem) -> Iterator[str]:
+    """Yield what a reader has to know."""
+    table = problem.table
+    over = table.prompts.sum(np.exp(table.log_drawn)) > 1 + 1e-3
+    if over.any():
+        yield (
+            f"the probabilities of the outputs of {int(over.sum())} prompts sum to more than 1: "
+            "their log-probabilities cannot be those of whole outputs"
+        )
+    if not (table.rewards >= -np.inf).all():
+        yield "some outputs have no reward"

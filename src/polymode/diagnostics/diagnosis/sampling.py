@@ -1,0 +1,196 @@
+r"""From what the draws of a prompt have shown to sums over everything, with standard errors.
+
+A sum over all outputs is estimated by a weighted sum over those that were seen, ``sum a x``. Its
+error, and that of any smooth function ``F`` of such sums, follows from how much each output moves
+it, beyond what its known probability ``q`` explains:
+
+.. math::
+
+    \operatorname{Var} F \approx \sum_y a_y (a_y - 1) (e_y - B q_y)^2, \qquad
+    e_y = \frac{\partial F}{\partial a_y}
+
+Outputs that are sure to be seen have ``a = 1`` and no error. Where few outputs make all the error,
+that is itself uncertain: intervals take Student's t with as many degrees of freedom.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from polymode.diagnostics.diagnosis.inclusion import Inclusion
+from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
+from polymode.metrics.intervals import Estimate
+
+__all__ = ["Quantity", "Sampling", "Spread"]
+
+_MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal distribution
+
+
+class Quantity(NamedTuple):
+    """A figure of each prompt, and how much one more output like each of those seen moves it."""
+
+    value: Float[Any, " P"]
+    effect: Float[Any, " o"]
+
+
+class Spread(NamedTuple):
+    """A figure of each prompt with its standard error, and the degrees of freedom of that."""
+
+    value: Float[Any, " P"]
+    error: Float[Any, " P"]
+    freedom: Float[Any, " P"]
+
+    def estimate(
+        self, *, level: float, n: Any, least: float = -np.inf, largest: float = np.inf
+    ) -> Estimate:
+        """Return estimates with intervals.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the intervals.
+        n : array of int, shape (P,)
+            Numbers of samples.
+        least, largest : float
+            Where the figure must lie; intervals end there.
+
+        Returns
+        -------
+        Estimate
+            Of each prompt.
+        """
+        from scipy.special import stdtrit
+
+        reach = self.error * stdtrit(self.freedom, (1 + level) / 2)
+        low, high = np.maximum(self.value - reach, least), np.minimum(self.value + reach, largest)
+        return Estimate(self.value, self.error, low, high, n)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """What was drawn, and what is known about the rest.
+
+    Parameters
+    ----------
+    table : DistinctOutputs
+        The outputs.
+    inclusion : Inclusion
+        How likely they were to be seen.
+    known : array, shape (o,)
+        Probabilities that sum to 1 over all outputs, seen or not: those of the reference, or of
+        the policy for what is about the policy.
+    weights : array, shape (o,)
+        How many outputs each one stands for; see `Inclusion.weights`.
+    mode_weights : array, shape (m,)
+        How many modes each one stands for: one over the probability of seeing it.
+    """
+
+    table: DistinctOutputs
+    inclusion: Inclusion
+    known: Float[np.ndarray, " o"]
+    weights: Float[np.ndarray, " o"]
+    mode_weights: Float[np.ndarray, " m"]
+
+    @classmethod
+    def of(
+        cls, table: DistinctOutputs, inclusion: Inclusion, log_known: Float[np.ndarray, " o"]
+    ) -> "Sampling":
+        """Return the sampling with its weights.
+
+        Parameters
+        ----------
+        table : DistinctOutputs
+            The outputs.
+        inclusion : Inclusion
+            How likely they were to be seen.
+        log_known : array, shape (o,)
+            Log-probabilities of what is known to sum to 1.
+
+        Returns
+        -------
+        Sampling
+            Ready for measures.
+        """
+        weights = inclusion.weights(log_known)
+        of_modes = weights if table.by_output else _mode_weights(table, inclusion)
+        return cls(table, inclusion, np.exp(log_known), weights, of_modes)
+
+    def total(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
+        """Return the estimated sum over all outputs of each prompt, seen or not.
+
+        Parameters
+        ----------
+        x : array, shape (o,)
+            Terms.
+
+        Returns
+        -------
+        array, shape (P,)
+            The sums.
+        """
+        return self.table.prompts.sum(self.weights * x)
+
+    def spread(self, quantity: Quantity) -> Spread:
+        """Return a quantity with its standard error.
+
+        Parameters
+        ----------
+        quantity : Quantity
+            Values and effects.
+
+        Returns
+        -------
+        Spread
+            Of each prompt.
+
+        Notes
+        -----
+        One imagined draw is added to those that speak for the unseen, whose effect is the largest
+        of any output that was seen: it stands for what k draws may have missed, and its share falls
+        as ``1 / k**2``.
+        """
+        prompts, known = self.table.prompts, self.known
+        missing = self.inclusion.missing
+        tail = prompts.sum(known * missing)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = np.where(tail > 0, prompts.sum(quantity.effect * missing) / tail, 0.0)
+            rate = quantity.effect / known - prompts.spread(slope)
+        rate = np.where(known > 0, rate, 0.0)
+        terms = (self.weights - 1) * self.weights * (rate * known) ** 2
+        variance, squares = prompts.sum(terms), prompts.sum(terms * terms)
+        unseen = np.maximum(1 - prompts.sum(known), 0.0)
+        imagined = unseen * prompts.max(np.abs(rate)) / (self.n_for_unseen(known) + 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            freedom = np.where(squares > 0, variance**2 / squares, _MOST_FREEDOM)
+        freedom = np.clip(np.nan_to_num(freedom, nan=1.0), 1.0, _MOST_FREEDOM)
+        error = np.sqrt(variance + imagined**2)
+        return Spread(quantity.value, np.where(np.isnan(quantity.value), np.nan, error), freedom)
+
+    def n_for_unseen(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
+        """Return how many draws, effectively, speak for the part of a measure that was not seen.
+
+        Parameters
+        ----------
+        x : array, shape (o,)
+            Probabilities under the measure.
+
+        Returns
+        -------
+        array, shape (P,)
+            The effective number of samples of that part; 0 where nothing speaks for it.
+        """
+        share = (self.weights - 1) * x
+        total, squares = self.table.prompts.sum(share), self.table.prompts.sum(share * share)
+        return np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1.0), 0.0)
+
+
+def _mode_weights(table: DistinctOutputs, inclusion: Inclusion) -> Float[np.ndarray, " m"]:
+    """Return one over the estimated probability of seeing each mode, whose texts are unknown."""
+    n = table.n_samples
+    drawn = table.modes.sum(inclusion.weights(table.log_drawn) * np.exp(table.log_drawn))
+    once = (table.modes.sum(table.n_drawn) == 1).astype(float)
+    coverage = np.maximum(1 - table.of_modes.sum(once) / n, 0.5 / n)
+    share = np.clip(drawn * table.of_modes.spread(coverage), 1e-12, 1 - 1e-12)
+    return -1 / np.expm1(table.of_modes.spread(n) * np.log1p(-share))

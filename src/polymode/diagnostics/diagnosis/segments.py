@@ -1,0 +1,108 @@
+"""Reductions over neighbours: samples lie sorted by prompt, and within a prompt by mode."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+__all__ = ["Segments"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Segments:
+    """Positions 0 … n - 1 cut into k runs, none of them empty.
+
+    Parameters
+    ----------
+    starts : array of int, shape (k,)
+        Where each run begins; ascending from 0.
+    index : array of int, shape (n,)
+        The run of each position.
+
+    Notes
+    -----
+    What `polymode.core.groups` does for labels in any order and any library, several times as fast
+    for sorted ones in NumPy: a diagnosis reduces ten million rows thirty times.
+
+    Examples
+    --------
+    >>> runs = Segments.of(np.array([4, 4, 7]))
+    >>> runs.sum(np.array([1.0, 2.0, 5.0])), runs.spread(np.array([0.5, 2.0]))
+    (array([3., 5.]), array([0.5, 0.5, 2. ]))
+    """
+
+    starts: Integer[np.ndarray, " k"]
+    index: Integer[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, *labels: Integer[np.ndarray, " n"]) -> "Segments":
+        """Return the runs of equal neighbours.
+
+        Parameters
+        ----------
+        *labels : array of int, shape (n,)
+            Neighbours are in one run where all of these are equal.
+
+        Returns
+        -------
+        Segments
+            In the order in which they come.
+        """
+        new = np.zeros(len(labels[0]), dtype=bool)
+        new[:1] = True
+        for label in labels:
+            new[1:] |= label[1:] != label[:-1]
+        return cls(np.flatnonzero(new), np.cumsum(new, dtype=np.int32) - 1)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def sizes(self) -> Integer[np.ndarray, " k"]:
+        """How many positions each run has."""
+        return np.diff(self.starts, append=len(self.index))
+
+    def sum(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+        """Return the sum of each run.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Values.
+
+        Returns
+        -------
+        array, shape (k,)
+            The sums.
+        """
+        return np.add.reduceat(x, self.starts)
+
+    def max(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+        """Return the maximum of each run.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Values.
+
+        Returns
+        -------
+        array, shape (k,)
+            The maxima.
+        """
+        return np.maximum.reduceat(x, self.starts)
+
+    def spread(self, values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
+        """Return, at each position, the value of its run.
+
+        Parameters
+        ----------
+        values : array, shape (k,)
+            One value for each run.
+
+        Returns
+        -------
+        array, shape (n,)
+            One value for each position.
+        """
+        return values[self.index]

@@ -1,0 +1,141 @@
+"""The tables of a report: prompts, and their outputs with weights now and under anchoring."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from polymode.diagnostics.diagnosis.measures import Measure
+from polymode.diagnostics.diagnosis.report import OutputTable, SampleSummary
+from polymode.diagnostics.diagnosis.samples import RecordedSamples
+from polymode.diagnostics.diagnosis.targets import Anchoring, Problem
+
+__all__ = ["group_sizes", "output_table", "sample_summary", "size_summary"]
+
+_SURE = 0.95  # probability of seeing the rarest good mode
+
+
+def sample_summary(samples: RecordedSamples, problem: Problem) -> SampleSummary:
+    """Return what a diagnosis was made from.
+
+    Parameters
+    ----------
+    samples : RecordedSamples
+        The samples.
+    problem : Problem
+        The same as distinct outputs.
+
+    Returns
+    -------
+    SampleSummary
+        Counts.
+    """
+    table = problem.table
+    n = table.n_samples
+    return SampleSummary(
+        source=samples.source,
+        drawn_from=samples.drawn_from,
+        n_rows=samples.n_rows,
+        n_samples=samples.n_samples,
+        n_prompts=len(table.prompts),
+        n_outputs=len(table.text),
+        n_modes=len(table.modes),
+        samples_per_prompt=(int(n.min()), int(np.median(n)), int(n.max())),
+        modes_are_outputs=table.by_output,
+        has_policy=table.log_p is not None,
+        bad_rows=samples.bad_rows,
+    )
+
+
+def group_sizes(problem: Problem) -> Float[np.ndarray, " P"]:
+    """Return how many samples of the reference show the rarest good mode that was seen.
+
+    Parameters
+    ----------
+    problem : Problem
+        The samples.
+
+    Returns
+    -------
+    array, shape (P,)
+        With a probability of 0.95; NaN where no good mode was seen.
+    """
+    table, sampling = problem.table, problem.by_reference
+    weights = 1.0 if table.by_output else sampling.weights  # a mode has texts that were not seen
+    share = table.modes.sum(sampling.known * weights)
+    good = table.modes.max(problem.good.astype(float)) > 0
+    rarest = -table.of_modes.max(np.where(good, -share, -np.inf))
+    rarest = np.clip(rarest, 1e-300, 1 - 1e-16)
+    size = np.ceil(np.log1p(-_SURE) / np.log1p(-rarest))
+    has = table.of_modes.max(good.astype(float)) > 0
+    return np.where(has, np.maximum(size, 1.0), np.nan)
+
+
+def size_summary(sizes: Float[np.ndarray, " P"]) -> Mapping[str, float]:
+    """Return group sizes over all prompts.
+
+    Parameters
+    ----------
+    sizes : array, shape (P,)
+        Of each prompt.
+
+    Returns
+    -------
+    dict
+        "median", "most" and "frac_prompts" that have one.
+    """
+    known = sizes[~np.isnan(sizes)]
+    if len(known) == 0:
+        return {"median": np.nan, "most": np.nan, "frac_prompts": 0.0}
+    return {
+        "median": float(np.median(known)),
+        "most": float(known.max()),
+        "frac_prompts": len(known) / len(sizes),
+    }
+
+
+def output_table(
+    samples: RecordedSamples, problem: Problem, target: Measure, anchored: Anchoring, *, most: int
+) -> OutputTable:
+    """Return the outputs of each prompt, those with most weight first.
+
+    Parameters
+    ----------
+    samples : RecordedSamples
+        The samples, for their texts.
+    problem : Problem
+        The same as distinct outputs.
+    target : Measure
+        What the objective asks for.
+    anchored : Anchoring
+        The same, anchored.
+    most : int
+        How many outputs of each prompt are listed.
+
+    Returns
+    -------
+    OutputTable
+        Sorted by prompt and by the larger one of both weights.
+    """
+    table = problem.table
+    order = np.lexsort((-np.maximum(target.t, anchored.t), table.prompts.index))
+    rank = np.arange(len(order)) - table.prompts.starts[table.prompts.index]
+    order = order[rank < most]
+    texts, names = samples.output_texts, samples.mode_names
+    modes = table.mode[order].tolist()
+    outputs = tuple(str(texts[i]) for i in table.text[order].tolist())
+    return OutputTable(
+        prompt=table.prompts.index[order],
+        text=outputs,
+        mode=outputs
+        if samples.modes is None
+        else tuple(str(names[i]) if i >= 0 else "" for i in modes),
+        n_drawn=table.n_drawn[order].astype(np.int64),
+        reward=table.rewards[order],
+        ref_log_prob=table.log_q[order],
+        reference=problem.by_reference.known[order],
+        target=target.t[order],
+        anchored=anchored.t[order],
+        policy=None if table.log_p is None else np.exp(table.log_p[order]),
+        n_left_out=np.maximum(table.prompts.sizes - most, 0),
+    )

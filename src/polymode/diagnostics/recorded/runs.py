@@ -1,0 +1,134 @@
+"""Samples of runs: of TRL and our trainers, of evaluations, of chemistry, of REINVENT 4."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from polymode.diagnostics.recorded.chunks import Chunk, ColumnChunk
+from polymode.diagnostics.recorded.options import SampleOptions
+from polymode.diagnostics.recorded.places import SampleTable, file_table, parquet_table
+from polymode.diagnostics.recorded.tally import Tally
+from polymode.diagnostics.runs.trl import CompletionTable, completion_tables
+from polymode.errors import InputError
+
+__all__ = ["run_table"]
+
+
+def run_table(path: Path, options: SampleOptions) -> SampleTable | None:
+    """Return the samples of a run.
+
+    Parameters
+    ----------
+    path : Path
+        Its directory, or a file of it that is known by its name.
+    options : SampleOptions
+        How it is read.
+
+    Returns
+    -------
+    SampleTable or None
+        None where it is no run.
+
+    Raises
+    ------
+    InputError
+        If it is a run without samples.
+    """
+    if path.is_file():
+        home = path.parent
+        if path.name == "samples.jsonl" and (home / "evaluation.json").is_file():
+            return _evaluation(path, options)
+        return None
+    if (path / "samples.jsonl").is_file():
+        return _evaluation(path / "samples.jsonl", options)
+    if any((path / "molecules").glob("*.parquet")):
+        return _molecules(path, options)
+    if (path / "completions").is_dir() or any(path.glob("completions_*.parquet")):
+        return _completions(path, options)
+    if (path / "result.json").is_file():
+        raise InputError(
+            f"{path} has no samples: a demo measures exact probabilities; draw samples of its "
+            "models with `polymode evaluate`"
+        )
+    return None
+
+
+def _evaluation(path: Path, options: SampleOptions) -> SampleTable:
+    """Return the samples of one model of an evaluation."""
+    wanted = options.model or _only_model(path)
+    found = file_table(path, options)
+    columns = {"group": "task+prompt_id", "output": "completion"}
+    note = f"samples of {wanted}; log_prob is its own"
+    chunks = _of_model(found.chunks, wanted, path)
+    return SampleTable(str(path), found.tally, chunks, columns, notes=(note,))
+
+
+def _only_model(path: Path) -> str:
+    """Return the model of an evaluation; several are an error that names them."""
+    try:
+        settings: Any = json.loads((path.parent / "settings.json").read_text(encoding="utf-8"))
+        models = [str(model) for model in settings["models"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path.parent}/settings.json does not say which models were evaluated ({error}): name "
+            "one with --model"
+        ) from error
+    if len(models) != 1:
+        raise InputError(f"{path} has several models: choose one with --model: {', '.join(models)}")
+    return models[0]
+
+
+def _of_model(chunks: Iterator[Chunk], wanted: str, path: Path) -> Iterator[Chunk]:
+    """Yield the rows of one model."""
+    others = set[str]()
+    found = False
+    for chunk in chunks:
+        models = [str(model) for model in chunk.column("model")]
+        rows = [row for row, model in enumerate(models) if model == wanted]
+        others.update(models)
+        if not rows:
+            continue
+        found = True
+        names = chunk.names()
+        columns = {name: [chunk.column(name)[row] for row in rows] for name in names}
+        yield ColumnChunk(columns, [chunk.places[row] for row in rows])
+    if not found:
+        listed = ", ".join(sorted(others)) or "none"
+        raise InputError(f"{path} has no samples of {wanted!r}, only of {listed}")
+
+
+def _molecules(path: Path, options: SampleOptions) -> SampleTable:
+    """Return the last molecules of a chemistry run."""
+    files = sorted((path / "molecules").glob("*.parquet"))[-options.last :]
+    columns = {"prompt": "@molecules", "output": "smiles"}
+    note = f"molecules of the last {len(files)} tables of the run"
+    return replace(parquet_table(files, options, columns), name=str(path), notes=(note,))
+
+
+def _completions(path: Path, options: SampleOptions) -> SampleTable:
+    """Return the last completions of a training run."""
+    tables = completion_tables(path, rewards=options.reward_columns)[-options.last :]
+    if not tables:
+        raise InputError(f"{path} has no table of completions: train with log_completions=True")
+    steps = f"step {tables[-1].step}"
+    if len(tables) > 1:
+        steps = f"steps {tables[0].step} to {tables[-1].step}"
+    note = f"completions of {steps}, {len(tables)} tables"
+    columns = {"prompt": "prompt", "output": "completion", "reward": _REWARD}
+    tally = Tally("row")
+    return SampleTable(str(path), tally, _table_chunks(tables), columns, notes=(note,))
+
+
+_REWARD = "sum of rewards"  # no name of a function
+
+
+def _table_chunks(tables: list[CompletionTable]) -> Iterator[Chunk]:
+    """Yield tables of completions with the sum of their rewards; NaN is missing."""
+    n_before = 0
+    for table in tables:
+        n = len(table.rewards)
+        columns: Mapping[str, Any] = {**table.columns, _REWARD: table.rewards}
+        yield ColumnChunk(columns, range(n_before + 1, n_before + n + 1))
+        n_before += n

@@ -1,0 +1,318 @@
+"""Parquet and Arrow: batches of rows, with bounds on what they unpack to."""
+
+import importlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymode.diagnostics.recorded.chunks import N_ROWS
+from polymode.diagnostics.recorded.limits import Limits, size
+from polymode.diagnostics.recorded.tally import Tally
+from polymode.errors import InputError, MissingExtraError
+
+__all__ = [
+    "BatchChunk",
+    "arrow",
+    "batch_chunks",
+    "dataset_batches",
+    "dataset_files",
+    "parquet_batches",
+    "parquet_names",
+]
+
+
+def arrow() -> Any:
+    """Return pyarrow.
+
+    Returns
+    -------
+    module
+        With its readers loaded.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        pa = importlib.import_module("pyarrow")
+        for part in ("ipc", "parquet"):
+            importlib.import_module(f"pyarrow.{part}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pyarrow", "app") from error
+    return pa
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of str
+        In their order.
+
+    Raises
+    ------
+    InputError
+        If it is no Parquet file.
+    """
+    return list(_parquet_file(path).schema_arrow.names)
+
+
+def _parquet_file(path: Path, **options: Any) -> Any:
+    """Open a Parquet file."""
+    pa = arrow()
+    try:
+        return pa.parquet.ParquetFile(path, **options)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def parquet_batches(
+    path: Path, wanted: Collection[str], tally: Tally, limits: Limits
+) -> Iterator[Any]:
+    """Yield the record batches of a Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    wanted : collection of str
+        The columns to read; those that are not there are left out.
+    tally : Tally
+        Counts the rows of a file that turns out damaged.
+    limits : Limits
+        How much there may be; compared with what the file says of itself before it is unpacked.
+
+    Yields
+    ------
+    pyarrow.RecordBatch
+        Texts as dictionaries, so that one text that comes a million times is held once.
+
+    Raises
+    ------
+    InputError
+        If it is no Parquet file, or would unpack to more than the limits.
+    """
+    pa = arrow()
+    schema = _parquet_file(path).schema_arrow
+    fields = [field for field in schema if field.name in wanted]
+    is_text = (pa.types.is_string, pa.types.is_large_string)
+    texts = [field.name for field in fields if any(test(field.type) for test in is_text)]
+    file = _parquet_file(path, read_dictionary=texts)
+    names = [field.name for field in fields]
+    _check_parquet(path, file.metadata, names, limits)
+    n_read = 0
+    try:
+        for batch in file.iter_batches(batch_size=N_ROWS, columns=names, use_threads=False):
+            n_read += batch.num_rows
+            yield batch
+    except (pa.ArrowException, OSError) as error:
+        n_lost = max(1, file.metadata.num_rows - n_read)
+        reason = "the file is damaged here: what follows is lost"
+        tally.drop(n_read + 1, reason, _first_line(error), n=n_lost)
+
+
+def _check_parquet(path: Path, metadata: Any, names: Collection[str], limits: Limits) -> None:
+    """Refuse a file that says of itself that it unpacks to too much."""
+    n_bytes, largest = 0, 0
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for j in range(group.num_columns):
+            column = group.column(j)
+            if column.path_in_schema.split(".")[0] in names:
+                n_bytes += column.total_uncompressed_size
+                largest = max(largest, column.total_uncompressed_size)
+    problems: list[str] = []
+    if metadata.num_rows > limits.n_rows:
+        problems.append(f"{metadata.num_rows:,} rows, more than {limits.n_rows:,}")
+    if n_bytes > limits.n_bytes:
+        problems.append(f"{size(n_bytes)}, more than {size(limits.n_bytes)}")
+    if largest > limits.row_group_bytes:
+        problems.append(
+            f"{size(largest)} in one column of a row group, more than "
+            f"{size(limits.row_group_bytes)}"
+        )
+    if problems:
+        raise InputError(
+            f"{path} ({size(path.stat().st_size)}) unpacks to {' and '.join(problems)}: raise "
+            "Limits if you trust it, or write it in smaller row groups"
+        )
+
+
+def dataset_files(path: Path) -> list[Path]:
+    """Return the Arrow files of a folder that `datasets` saved.
+
+    Parameters
+    ----------
+    path : Path
+        What `Dataset.save_to_disk` wrote, or `DatasetDict.save_to_disk` with one split.
+
+    Returns
+    -------
+    list of Path
+        In the order of the rows.
+
+    Raises
+    ------
+    InputError
+        If the folder is damaged, or has several splits.
+    """
+    splits = path / "dataset_dict.json"
+    try:
+        if splits.is_file():
+            names = json.loads(splits.read_text(encoding="utf-8"))["splits"]
+            if len(names) != 1:
+                listed = ", ".join(str(path / str(name)) for name in names)
+                raise InputError(f"{path} has {len(names)} splits: name one of {listed}")
+            return dataset_files(path / names[0])
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        files = [_within(path, item["filename"]) for item in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a whole data set saved by `datasets`: {error}") from error
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise InputError(f"{path} lacks {', '.join(missing)}: save the data set again")
+    return files
+
+
+def _within(folder: Path, name: str) -> Path:
+    """Return a file of a folder: a name that leads out of it is none."""
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is no file of the folder")
+    return folder / name
+
+
+def dataset_batches(files: Sequence[Path], tally: Tally, limits: Limits) -> Iterator[Any]:
+    """Yield the record batches of Arrow files.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        As `dataset_files` returns them.
+    tally : Tally
+        Counts one row for what is lost of a damaged file: Arrow does not say how many there were.
+    limits : Limits
+        How much there may be.
+
+    Yields
+    ------
+    pyarrow.RecordBatch
+        Validated: a damaged file cannot make pyarrow read outside of it.
+
+    Raises
+    ------
+    InputError
+        If there is more than the limits, or a file is no Arrow stream.
+    """
+    pa = arrow()
+    n_rows = 0
+    for file in files:
+        try:
+            with pa.memory_map(str(file)) as source:
+                for batch in pa.ipc.open_stream(source):
+                    batch.validate(full=True)
+                    n_rows += batch.num_rows
+                    if n_rows > limits.n_rows or batch.nbytes > limits.n_bytes:
+                        raise InputError(f"{file} has more than {limits.n_rows:,} rows")
+                    yield batch
+        except (pa.ArrowException, OSError) as error:
+            if n_rows == 0:
+                reason = f"{file} cannot be read as Arrow: {_first_line(error)}"
+                raise InputError(reason) from error
+            reason = "the file is damaged here: what follows is lost"
+            tally.drop(n_rows + 1, reason, file.name)
+
+
+@dataclass(frozen=True)
+class BatchChunk:
+    """Rows of Arrow; a column is converted when it is asked for.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch or pyarrow.Table
+        The rows.
+    places : sequence of int
+        Where each stands.
+    """
+
+    batch: Any
+    places: Sequence[int]
+    as_text = False
+
+    def names(self) -> list[str]:
+        """Return the names of the columns.
+
+        Returns
+        -------
+        list of str
+            In their order.
+        """
+        return list(self.batch.schema.names)
+
+    def column(self, name: str) -> Any:
+        """Return a column.
+
+        Parameters
+        ----------
+        name : str
+            One of `names`.
+
+        Returns
+        -------
+        sequence
+            An array where it is numbers without a gap, else a list.
+        """
+        return _values(self.batch.column(name))
+
+
+def batch_chunks(batches: Iterable[Any]) -> Iterator[BatchChunk]:
+    """Yield record batches as chunks.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch or pyarrow.Table
+        The rows, of any number each.
+
+    Yields
+    ------
+    BatchChunk
+        Rows are numbered from 1.
+    """
+    n_before = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, N_ROWS):
+            part = batch.slice(start, N_ROWS)
+            yield BatchChunk(part, range(n_before + 1, n_before + part.num_rows + 1))
+            n_before += part.num_rows
+
+
+def _values(column: Any) -> Any:
+    """Return a column; equal texts of a dictionary are one object."""
+    pa = arrow()
+    kind = column.type
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(kind):
+        texts = [*column.dictionary.to_pylist(), None]
+        numbers = column.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
+        return [texts[i] for i in numbers.tolist()]
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if numeric and column.null_count == 0:
+        found: Any = column.to_numpy(zero_copy_only=False)
+        return found if found.dtype != np.float16 else found.astype(np.float64)
+    return column.to_pylist()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0]
