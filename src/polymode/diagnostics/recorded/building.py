@@ -13,7 +13,7 @@ from polymode.diagnostics.recorded.options import SampleOptions
 from polymode.diagnostics.recorded.rows import Rows
 from polymode.diagnostics.recorded.tally import excerpt
 from polymode.diagnostics.runs.columns import mode_name
-from polymode.errors import InputError
+from polymode.errors import InputError, PolymodeError
 
 __all__ = ["SampleBuilder"]
 
@@ -165,6 +165,8 @@ def _mode_of(mode: Callable[[str], Hashable | None], text: str) -> str | None:
     """Return the name of the mode of an output."""
     try:
         return mode_name(mode(text))
+    except PolymodeError:
+        raise
     except Exception as error:  # code of the user's, which may raise anything
         raise InputError(
             f"the mode key failed on the output {excerpt(text)}: {type(error).__name__}: {error}"

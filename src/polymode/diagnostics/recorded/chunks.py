@@ -108,11 +108,11 @@ class ColumnChunk:
         Parameters
         ----------
         name : str
-            One of `names`.
+            One of `names`; any other is None in every row.
 
         Returns
         -------
         sequence
             Its values.
         """
-        return self.columns[name]
+        return self.columns[name] if name in self.columns else [None] * len(self.places)

@@ -37,20 +37,20 @@ def json_chunks(file: BinaryIO, tally: Tally, limits: Limits, name: str) -> Iter
     Raises
     ------
     InputError
-        If the file is one JSON array.
+        If the file is a JSON array rather than lines.
     """
     with file:
-        if start_of(file).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-            raise InputError(f"{name} is a JSON array: write one object on each line (JSON Lines)")
+        is_array = start_of(file).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
         rows: list[Mapping[str, Any]] = []
         places: list[int] = []
-        n_characters = 0
+        n_rows = n_characters = 0
         for number, line in Lines(file, tally, limits, name):
             if not line.strip():
                 continue
             row = _object(number, line, tally)
             if row is None:
                 continue
+            n_rows += 1
             rows.append(row)
             places.append(number)
             n_characters += len(line)
@@ -59,6 +59,8 @@ def json_chunks(file: BinaryIO, tally: Tally, limits: Limits, name: str) -> Iter
                 rows, places, n_characters = [], [], 0
         if rows:
             yield RowChunk(rows, places)
+        elif is_array and not n_rows:
+            raise InputError(f"{name} is a JSON array: write one object on each line (JSON Lines)")
 
 
 def _object(number: int, line: str, tally: Tally) -> Mapping[str, Any] | None:

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from polymode.diagnostics.diagnosis.samples import DrawnFrom
 from polymode.diagnostics.recorded.chunks import Chunk
 from polymode.diagnostics.recorded.columns import NAMES, OTHER_NAMES
 from polymode.diagnostics.recorded.delimited import csv_chunks
 from polymode.diagnostics.recorded.json_lines import json_chunks
 from polymode.diagnostics.recorded.options import SampleOptions
+from polymode.diagnostics.recorded.saved import dataset_batches, dataset_files
 from polymode.diagnostics.recorded.spooling import spooled
 from polymode.diagnostics.recorded.streams import opened, start_of
 from polymode.diagnostics.recorded.tables import (
     batch_chunks,
-    dataset_batches,
-    dataset_files,
     parquet_batches,
     parquet_names,
 )
@@ -45,6 +45,8 @@ class SampleTable:
         What a reader of its numbers has to know.
     names : tuple of str
         All columns of the file, where only those are read that may be needed.
+    drawn_from : {"reference", "policy"} or None
+        Which of both draws the rows of tables of this kind, where that is known.
     """
 
     name: str
@@ -54,6 +56,7 @@ class SampleTable:
     mode: str | None = None
     notes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    drawn_from: DrawnFrom | None = None
 
 
 def file_table(path: Path | None, options: SampleOptions) -> SampleTable:

@@ -1,8 +1,11 @@
 """From a path or a frame to recorded samples."""
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
 from polymode.diagnostics.recorded.building import SampleBuilder
@@ -11,7 +14,7 @@ from polymode.diagnostics.recorded.columns import ColumnPlan, plan_columns
 from polymode.diagnostics.recorded.frames import frame_chunks
 from polymode.diagnostics.recorded.options import SampleOptions
 from polymode.diagnostics.recorded.places import SampleTable, file_table, folder_table
-from polymode.diagnostics.recorded.rows import RowChecker
+from polymode.diagnostics.recorded.rows import ALL_OR_NONE, RowChecker
 from polymode.diagnostics.recorded.runs import run_table
 from polymode.diagnostics.recorded.tally import Tally
 from polymode.errors import InputError
@@ -94,10 +97,10 @@ def _collected(table: SampleTable, options: SampleOptions) -> RecordedSamples:
         raise InputError(f"{table.name} has no row that can be read{_because(table.tally)}")
     plan, mode, notes = _plan(table, first, options)
     checker = RowChecker(plan, table.tally, options.limits.row_bytes)
+    options = replace(options, drawn_from=options.drawn_from or table.drawn_from)
     builder = SampleBuilder(options, mode)
     chunk: Chunk | None = first
     while chunk is not None:
-        _check_late_columns(table, chunk, plan)
         kept = checker.kept(chunk)
         if len(kept["output"]):
             builder.add(kept)
@@ -110,7 +113,7 @@ def _plan(
     table: SampleTable, first: Chunk, options: SampleOptions
 ) -> tuple[ColumnPlan, Callable[[str], Hashable | None] | None, list[str]]:
     """Return which column is which, what makes modes, and what was assumed."""
-    there = list(table.names) or first.names()
+    there = _names(table, first)
     known = {k: v for k, v in table.columns.items() if k not in options.columns}
     mapped = {**known, **options.columns}
     notes = list(table.notes)
@@ -122,29 +125,38 @@ def _plan(
         notes.append(f"modes are those of {mode} (--mode-key says otherwise)")
     if isinstance(mode, str):
         mode = mode_function(mode)
-    from_reference = options.drawn_from == "reference"
+    drawn_from = options.drawn_from or table.drawn_from
+    from_reference = drawn_from == "reference"
     has_log_probs = "log_prob" in there or "log_prob" in mapped
 
     def optional(name: str) -> bool:
         return name == "ref_log_prob" and from_reference and has_log_probs
 
     plan = plan_columns(there, mapped, optional=optional, name=table.name)
-    if options.drawn_from == "policy" and "log_prob" not in plan.sources:
+    if drawn_from == "policy" and "log_prob" not in plan.sources:
         raise InputError(
             f"{table.name}: draws of the policy need its log-probabilities, and there is no column "
-            "'log_prob': map one with --columns log_prob=THEIRS, or score with that policy"
+            "'log_prob': map one with --columns log_prob=THEIRS, or score with that policy "
+            "(`polymode score --column log_prob`), or, if the reference drew them, say so: "
+            "--drawn-from reference"
         )
     return plan, mode, [*notes, *plan.notes]
 
 
-def _check_late_columns(table: SampleTable, chunk: Chunk, plan: ColumnPlan) -> None:
-    """Refuse columns of ours that first come after rows without them."""
-    names = {"group", "log_prob", "n_tokens", "mode", "step"} - set(plan.sources)
-    if late := sorted(names & set(chunk.names())):
-        raise InputError(
-            f"{table.name}: {', '.join(late)} first comes after {table.tally.place} "
-            f"{chunk.places[0]:,}: give it to every row, or to none"
-        )
+def _names(table: SampleTable, first: Chunk) -> list[str]:
+    """Return the names of a table, without ours that most of the first rows lack."""
+    names = list(table.names) or first.names()
+    rare = {name for name in ALL_OR_NONE & set(first.names()) if _is_rare(first, name)}
+    return [name for name in names if name not in rare]
+
+
+def _is_rare(chunk: Chunk, name: str) -> bool:
+    """Return whether at most half of the rows have a column: rubbish, or a column of nothing."""
+    values = chunk.column(name)
+    if isinstance(values, np.ndarray):
+        return False
+    nothing = (None, "") if chunk.as_text else (None,)
+    return 2 * sum(value not in nothing for value in values) <= len(values)
 
 
 def _judge(table: SampleTable, options: SampleOptions) -> None:

@@ -11,7 +11,10 @@ from polymode.diagnostics.recorded.columns import ColumnPlan
 from polymode.diagnostics.recorded.limits import size
 from polymode.diagnostics.recorded.tally import Tally, excerpt
 
-__all__ = ["RowChecker"]
+__all__ = ["ALL_OR_NONE", "RowChecker", "Rows"]
+
+ALL_OR_NONE = {"group", "log_prob", "n_tokens", "step"}
+"""Columns that every row has or none: what a row without them would mean is not known."""
 
 Rows = Mapping[str, Sequence[Any]]
 
@@ -48,6 +51,7 @@ class RowChecker:
         """
         bad: dict[int, tuple[str, str]] = {}
         columns: dict[str, Sequence[Any]] = {}
+        self._find_strays(chunk, bad)
         for name in self._plan.sources:
             values, problems = self._cells(name, chunk)
             columns[name] = values
@@ -62,6 +66,13 @@ class RowChecker:
             return columns
         rows = [row for row in range(n) if row not in bad]
         return {name: _taken(values, rows) for name, values in columns.items()}
+
+    def _find_strays(self, chunk: Chunk, bad: dict[int, tuple[str, str]]) -> None:
+        """Find rows that have one of our columns that the table lacks."""
+        for name in (ALL_OR_NONE - set(self._plan.sources)) & set(chunk.names()):
+            for row, value in enumerate(chunk.column(name)):
+                if value is not None and not (chunk.as_text and value == ""):
+                    bad[row] = (f"has {name}, which the first rows lack", excerpt(value))
 
     def _cells(self, name: str, chunk: Chunk) -> Cells:
         """Return one checked column."""

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from polymode.diagnostics.recorded.chunks import Chunk, ColumnChunk
 from polymode.diagnostics.recorded.options import SampleOptions
 from polymode.diagnostics.recorded.places import SampleTable, file_table, parquet_table
 from polymode.diagnostics.recorded.tally import Tally
+from polymode.diagnostics.runs.reinvent import reinvent_csv
 from polymode.diagnostics.runs.trl import CompletionTable, completion_tables
 from polymode.errors import InputError
 
@@ -40,7 +43,7 @@ def run_table(path: Path, options: SampleOptions) -> SampleTable | None:
         home = path.parent
         if path.name == "samples.jsonl" and (home / "evaluation.json").is_file():
             return _evaluation(path, options)
-        return None
+        return _reinvent(path, options) if _is_reinvent(path) else None
     if (path / "samples.jsonl").is_file():
         return _evaluation(path / "samples.jsonl", options)
     if any((path / "molecules").glob("*.parquet")):
@@ -104,7 +107,47 @@ def _molecules(path: Path, options: SampleOptions) -> SampleTable:
     files = sorted((path / "molecules").glob("*.parquet"))[-options.last :]
     columns = {"prompt": "@molecules", "output": "smiles"}
     note = f"molecules of the last {len(files)} tables of the run"
-    return replace(parquet_table(files, options, columns), name=str(path), notes=(note,))
+    found = parquet_table(files, options, columns)
+    return replace(found, name=str(path), notes=(note,), drawn_from="policy")
+
+
+def _is_reinvent(path: Path) -> bool:
+    """Return whether a file begins as the table of REINVENT's staged learning does."""
+    if path.suffix.lower() != ".csv":
+        return False
+    try:
+        with path.open("rb") as file:
+            names = {name.strip() for name in file.readline(4096).split(b",")}
+    except OSError:
+        return False
+    return {b"Agent", b"Prior", b"Target", b"Score", b"SMILES"} <= names
+
+
+def _reinvent(path: Path, options: SampleOptions) -> SampleTable:
+    """Return the molecules of the last steps of REINVENT."""
+    found = reinvent_csv(path)
+    steps = np.unique(found.steps)[-options.last :]
+    rows = np.flatnonzero(np.isin(found.steps, steps))
+    columns: dict[str, Any] = {
+        "output": [found.smiles[row] for row in rows.tolist()],
+        "reward": found.rewards[rows],
+        "ref_log_prob": found.ref_log_probs[rows],
+        "log_prob": found.log_probs[rows],
+        "step": found.steps[rows],
+    }
+    notes = [f"molecules of the last {len(steps)} steps of REINVENT", *found.notes]
+    if np.isfinite(found.sigma):
+        notes.append(f"sigma is {found.sigma:.4g}: beta = 1 / sigma = {1 / found.sigma:.4g}")
+    tally = Tally("row")
+    return SampleTable(
+        str(path),
+        tally,
+        iter([ColumnChunk(columns, (rows + 1).tolist())]),
+        {"prompt": "@molecules"},
+        mode="canonical",
+        notes=tuple(notes),
+        drawn_from="policy",
+    )
 
 
 def _completions(path: Path, options: SampleOptions) -> SampleTable:
@@ -118,7 +161,9 @@ def _completions(path: Path, options: SampleOptions) -> SampleTable:
     note = f"completions of {steps}, {len(tables)} tables"
     columns = {"prompt": "prompt", "output": "completion", "reward": _REWARD}
     tally = Tally("row")
-    return SampleTable(str(path), tally, _table_chunks(tables), columns, notes=(note,))
+    return SampleTable(
+        str(path), tally, _table_chunks(tables), columns, notes=(note,), drawn_from="policy"
+    )
 
 
 _REWARD = "sum of rewards"  # no name of a function

@@ -1,7 +1,6 @@
 """Parquet and Arrow: batches of rows, with bounds on what they unpack to."""
 
 import importlib
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,7 @@ __all__ = [
     "BatchChunk",
     "arrow",
     "batch_chunks",
-    "dataset_batches",
-    "dataset_files",
+    "first_line",
     "parquet_batches",
     "parquet_names",
 ]
@@ -74,7 +72,7 @@ def _parquet_file(path: Path, **options: Any) -> Any:
     try:
         return pa.parquet.ParquetFile(path, **options)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+        raise InputError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
 
 
 def parquet_batches(
@@ -119,7 +117,7 @@ def parquet_batches(
     except (pa.ArrowException, OSError) as error:
         n_lost = max(1, file.metadata.num_rows - n_read)
         reason = "the file is damaged here: what follows is lost"
-        tally.drop(n_read + 1, reason, _first_line(error), n=n_lost)
+        tally.drop(n_read + 1, reason, first_line(error), n=n_lost)
 
 
 def _check_parquet(path: Path, metadata: Any, names: Collection[str], limits: Limits) -> None:
@@ -147,91 +145,6 @@ def _check_parquet(path: Path, metadata: Any, names: Collection[str], limits: Li
             f"{path} ({size(path.stat().st_size)}) unpacks to {' and '.join(problems)}: raise "
             "Limits if you trust it, or write it in smaller row groups"
         )
-
-
-def dataset_files(path: Path) -> list[Path]:
-    """Return the Arrow files of a folder that `datasets` saved.
-
-    Parameters
-    ----------
-    path : Path
-        What `Dataset.save_to_disk` wrote, or `DatasetDict.save_to_disk` with one split.
-
-    Returns
-    -------
-    list of Path
-        In the order of the rows.
-
-    Raises
-    ------
-    InputError
-        If the folder is damaged, or has several splits.
-    """
-    splits = path / "dataset_dict.json"
-    try:
-        if splits.is_file():
-            names = json.loads(splits.read_text(encoding="utf-8"))["splits"]
-            if len(names) != 1:
-                listed = ", ".join(str(path / str(name)) for name in names)
-                raise InputError(f"{path} has {len(names)} splits: name one of {listed}")
-            return dataset_files(path / names[0])
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        files = [_within(path, item["filename"]) for item in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a whole data set saved by `datasets`: {error}") from error
-    if missing := [file.name for file in files if not file.is_file()]:
-        raise InputError(f"{path} lacks {', '.join(missing)}: save the data set again")
-    return files
-
-
-def _within(folder: Path, name: str) -> Path:
-    """Return a file of a folder: a name that leads out of it is none."""
-    if Path(name).name != name:
-        raise ValueError(f"{name!r} is no file of the folder")
-    return folder / name
-
-
-def dataset_batches(files: Sequence[Path], tally: Tally, limits: Limits) -> Iterator[Any]:
-    """Yield the record batches of Arrow files.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        As `dataset_files` returns them.
-    tally : Tally
-        Counts one row for what is lost of a damaged file: Arrow does not say how many there were.
-    limits : Limits
-        How much there may be.
-
-    Yields
-    ------
-    pyarrow.RecordBatch
-        Validated: a damaged file cannot make pyarrow read outside of it.
-
-    Raises
-    ------
-    InputError
-        If there is more than the limits, or a file is no Arrow stream.
-    """
-    pa = arrow()
-    n_rows = 0
-    for file in files:
-        try:
-            with pa.memory_map(str(file)) as source:
-                for batch in pa.ipc.open_stream(source):
-                    batch.validate(full=True)
-                    n_rows += batch.num_rows
-                    if n_rows > limits.n_rows or batch.nbytes > limits.n_bytes:
-                        raise InputError(f"{file} has more than {limits.n_rows:,} rows")
-                    yield batch
-        except (pa.ArrowException, OSError) as error:
-            if n_rows == 0:
-                reason = f"{file} cannot be read as Arrow: {_first_line(error)}"
-                raise InputError(reason) from error
-            reason = "the file is damaged here: what follows is lost"
-            tally.drop(n_rows + 1, reason, file.name)
 
 
 @dataclass(frozen=True)
@@ -266,13 +179,15 @@ class BatchChunk:
         Parameters
         ----------
         name : str
-            One of `names`.
+            One of `names`; any other is None in every row.
 
         Returns
         -------
         sequence
             An array where it is numbers without a gap, else a list.
         """
+        if name not in self.batch.schema.names:  # another file of the folder has it
+            return [None] * self.batch.num_rows
         return _values(self.batch.column(name))
 
 
@@ -314,5 +229,6 @@ def _values(column: Any) -> Any:
     return column.to_pylist()
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return what an error of Arrow says first: more lines are its own affairs."""
     return str(error).split("\n", 1)[0]
