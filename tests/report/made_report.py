@@ -65,7 +65,9 @@ class Toy:
     def __init__(self, n_prompts, n, beta, seed):
         rng = np.random.default_rng(seed)
         self.beta = beta
-        self.log_q = np.log(softmax(-rng.uniform(0.5, 1.5, (n_prompts, 1)) * np.log1p(np.arange(n))))
+        self.log_q = np.log(
+            softmax(-rng.uniform(0.5, 1.5, (n_prompts, 1)) * np.log1p(np.arange(n)))
+        )
         self.rewards = np.where(np.arange(n) % 2 == 0, 1 + 0.1 * rng.random((n_prompts, n)), 0.2)
         self.good = self.rewards >= 0.8
         anchor = np.where(self.good, self.log_q, -np.inf).argmax(axis=-1)[:, None]
@@ -214,7 +216,11 @@ def made_report(
     """A report on a toy whose numbers are consistent with each other."""
     toy = Toy(n_prompts, n, beta, seed)
     settings = DiagnosisSettings(beta=beta, threshold=0.8, divergence=divergence)
-    reliability, sweep, budget = reliability_of(n_prompts), sweep_of(toy, settings), budget_of(toy, each=False)
+    reliability, sweep, budget = (
+        reliability_of(n_prompts),
+        sweep_of(toy, settings),
+        budget_of(toy, each=False),
+    )
     per = 3 * n
     bad = (BadRows("reward is not a number", 3, (f"line 7: {note}",)),)
     return Report(
@@ -236,7 +242,7 @@ def made_report(
             n_outputs=n_prompts * n,
             n_modes=n_prompts * n,
             samples_per_prompt=(per, per, per),
-            modes_are_outputs=False,
+            modes_are_outputs=True,
             has_policy=True,
             bad_rows=bad,
         ),

@@ -4,7 +4,7 @@ import math
 
 from polymode.metrics.intervals import Estimate
 
-__all__ = ["interval", "number", "percent", "signed"]
+__all__ = ["factor", "interval", "number", "percent", "signed"]
 
 
 def number(value: float) -> str:
@@ -92,3 +92,24 @@ def percent(share: float) -> str:
     if 0 < share < 0.001:
         return "< 0.1 %"
     return f"{100 * share:.0f} %" if share == 0 or share >= 0.0995 else f"{100 * share:.1f} %"
+
+
+def factor(nats: float) -> str:
+    """Return what a difference of entropies does to an effective number.
+
+    Parameters
+    ----------
+    nats : float
+        The difference.
+
+    Returns
+    -------
+    str
+        As a factor.
+
+    Examples
+    --------
+    >>> factor(math.log(0.5)) == "\u00d7 0.500"
+    True
+    """
+    return f"\u00d7 {number(math.exp(nats))}"

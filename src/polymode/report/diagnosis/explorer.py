@@ -90,6 +90,8 @@ def _fitting_prompts(report: Report, order: Sequence[int]) -> dict[str, Any]:
         "threshold": settings.threshold,
         "level": settings.level,
         "exact": settings.divergence_name == "reverse_kl",
+        "byOutput": bool(report.samples.modes_are_outputs),
+        "drawnFrom": report.samples.drawn_from,
     }
 
 
@@ -115,7 +117,7 @@ def _columns(report: Report, order: Sequence[int]) -> dict[str, list[Any]]:
         "outputs": table.n_outputs,
         "group_size": table.group_size,
         "ess": reliability.ess,
-        "pareto_k": np.where(reliability.pareto_k == -np.inf, -9, reliability.pareto_k),
+        "pareto_k": np.clip(reliability.pareto_k, -9, 99),  # no tail; nothing but tail
         "target_seen": reliability.target_coverage,
         "seen_mass": reliability.seen_mass,
     }
@@ -177,19 +179,18 @@ def _pack(table: OutputTable, chosen: _Chosen, characters: int) -> dict[str, Any
     """Return the columns of the outputs that are listed; each text once."""
     rows = chosen.rows.tolist()
     texts, text = _interned([shown(table.text[i], characters) for i in rows])
-    modes, mode = _interned([shown(table.mode[i], _MODE_CHARACTERS) for i in rows])
+    modes, mode = _interned([table.mode[i] for i in rows])  # whole: cut, two could be the same
     packed = {
         "starts": chosen.starts,
         "leftOut": chosen.n_left_out,
         "texts": texts,
-        "modes": modes,
+        "modes": [shown(name, min(characters, _MODE_CHARACTERS)) for name in modes],
         "text": text,
         "mode": mode,
         "drawn": np.asarray(table.n_drawn)[chosen.rows].tolist(),
         # Differences of rewards are divided by beta and exponentiated: they stay precise.
         "reward": _short(table.reward[chosen.rows], 10),
         "logq": _short(table.ref_log_prob[chosen.rows], 6),
-        "reference": _short(table.reference[chosen.rows], 4),
         "target": _short(table.target[chosen.rows], 4),
         "anchored": _short(table.anchored[chosen.rows], 4),
     }

@@ -138,8 +138,8 @@ def _group_size(report: Report) -> str:
     if math.isnan(median):
         return "No prompt has a good mode that was seen: no group size can be told."
     return (
-        f"A group of {math.ceil(median):,} samples of the reference shows the rarest good mode of a "
-        f"prompt that was seen, with a probability of 95 % (the median over prompts; the most is "
+        f"A group of {math.ceil(median):,} samples of the reference shows the rarest good mode of "
+        "a prompt that was seen, with a probability of 95 % (the median over prompts; the most is "
         f"{math.ceil(most):,}). A training group that is much smaller never sees it, and cannot "
         "reinforce it."
     )

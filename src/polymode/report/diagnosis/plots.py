@@ -10,12 +10,12 @@ from polymode.diagnostics.diagnosis import FIGURE_NAMES, POLICIES, Report
 from polymode.metrics.intervals import Estimate
 from polymode.report.blocks import Plot
 from polymode.report.diagnosis.words import COLOURS, SHORT
-from polymode.report.numbers import interval, number, signed
+from polymode.report.numbers import factor, interval, number, signed
 
 __all__ = ["SWEPT", "figure_plots", "sweep_plots", "waterfall_plot"]
 
 _BARS = ("expected_reward", "mass_good", "effective_modes_good")
-SWEPT = ("effective_modes_good", "expected_reward")
+SWEPT = ("effective_modes_good", "expected_reward", "mass_good")
 """The figures that are drawn against beta."""
 
 
@@ -48,7 +48,9 @@ def _bars(report: Report, name: str) -> Plot:
         "text": [number(float(estimate.value)) for estimate in found],
         "textposition": "inside",
         "insidetextanchor": "start",
-        "customdata": [f"{POLICIES[p]}<br>{interval(e)}" for p, e in zip(policies, found, strict=True)],
+        "customdata": [
+            f"{POLICIES[p]}<br>{interval(e)}" for p, e in zip(policies, found, strict=True)
+        ],
         "hovertemplate": "%{text} %{customdata}<extra></extra>",
     }
     label = FIGURE_NAMES[name]
@@ -80,8 +82,8 @@ def waterfall_plot(report: Report) -> Plot | None:
     top = float(budget.ceiling.value)
     if math.isnan(top):
         return None
-    names, bases, heights, colours = ["in reach"], [0.0], [top], ["@accent"]
-    said = [f"{number(top)}<br>{number(math.exp(top))} modes"]
+    names, bases, heights, colours = ["in<br>reach"], [0.0], [top], ["@accent"]
+    said = [f"{number(top)}<br>{number(math.exp(top))}"]
     level = top
     for name, (loss, colour) in losses.items():
         if loss is not None and not math.isnan(float(loss.value)):
@@ -90,14 +92,14 @@ def waterfall_plot(report: Report) -> Plot | None:
             bases.append(level)
             heights.append(-value)
             colours.append(colour)
-            said.append(f"{signed(-value)}<br>× {number(math.exp(-value))}")
+            said.append(f"{signed(-value)}<br>{factor(-value)}")
             level -= value
     left = float(budget.left.value)
     names.append("left")
     bases.append(0.0)
     heights.append(left)
     colours.append("@run-3")
-    said.append(f"{number(left)}<br>{number(math.exp(left))} modes")
+    said.append(f"{number(left)}<br>{number(math.exp(left))}")
     traces = [_steps(names, bases, heights, colours, said), _joints(names, bases, heights)]
     ends = [0.0, *(base + height for base, height in zip(bases, heights, strict=True))]
     span = max(ends) - min(ends) or 1.0
@@ -113,8 +115,8 @@ def waterfall_plot(report: Report) -> Plot | None:
     owner = "policy" if budget.optimiser is not None else "target"
     caption = (
         "The collapse budget: where the diversity among good modes goes, from all that are within "
-        f"reach to what is left to the {owner}. Below each number of nats, how many modes that "
-        "is, or which factor it leaves of them."
+        f"reach to what is left to the {owner}. Below each number of nats: how many modes that is, "
+        "or by which factor it changes them."
     )
     return Plot("budget", caption, traces, layout)
 
@@ -141,7 +143,9 @@ def _steps(
     }
 
 
-def _joints(names: Sequence[str], bases: Sequence[float], heights: Sequence[float]) -> dict[str, Any]:
+def _joints(
+    names: Sequence[str], bases: Sequence[float], heights: Sequence[float]
+) -> dict[str, Any]:
     """Return the lines from the end of each step to the start of the next one."""
     x: list[str | None] = []
     y: list[float | None] = []

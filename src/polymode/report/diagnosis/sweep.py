@@ -13,7 +13,6 @@ from polymode.report.numbers import number
 __all__ = ["sweep_widget"]
 
 FIGURES = ("expected_reward", "mass_good", "effective_modes", "effective_modes_good")
-_KEPT = "share of good modes kept"
 
 
 def sweep_widget(report: Report) -> Widget:
@@ -32,39 +31,32 @@ def sweep_widget(report: Report) -> Widget:
     sweep, settings = report.sweep, report.settings
     betas = [float(beta) for beta in sweep.betas]
     own = int(np.argmin(np.abs(np.log(sweep.betas / settings.beta))))
-    rows = [
-        {
-            "label": FIGURE_NAMES[name],
-            "target": _line(sweep.target[name].value),
-            "anchored": _line(sweep.anchored[name].value),
-        }
+    lines = [
+        (FIGURE_NAMES[name], _line(sweep.target[name].value), _line(sweep.anchored[name].value))
         for name in FIGURES
     ]
-    rows.append({"label": _KEPT, "target": _line(sweep.kept.value), "anchored": []})
+    lines.append(("share of good modes kept", _line(sweep.kept.value), []))
+    exact = settings.divergence_name == "reverse_kl"
     data = {
         "betas": betas,
         "own": own,
-        "rows": rows,
+        "rows": [{"target": target, "anchored": anchored} for _, target, anchored in lines],
         "plots": [f"sweep-{name}" for name in SWEPT],
-        "exact": settings.divergence_name == "reverse_kl",
     }
     context: dict[str, Any] = {
         "beta": f"{settings.beta:g}",
         "low": f"{betas[0]:.3g}",
         "high": f"{betas[-1]:.3g}",
         "n_betas": len(betas),
-        "exact": data["exact"],
+        "exact": exact,
         "divergence": settings.divergence_name,
         "rows": [
-            (row["label"], *(number(row[key][own]) if row[key] else "" for key in SHORT_KEYS))
-            for row in rows
+            (label, number(target[own]), number(anchored[own]) if anchored else "")
+            for label, target, anchored in lines
         ],
-        "names": [SHORT[key] for key in SHORT_KEYS],
+        "names": [SHORT["target"], SHORT["anchored"]],
     }
     return Widget("sweep", context, {"sweep": data})
-
-
-SHORT_KEYS = ("target", "anchored")
 
 
 def _line(values: Any) -> list[float]:

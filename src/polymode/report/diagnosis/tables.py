@@ -8,7 +8,7 @@ import numpy as np
 from polymode.diagnostics.diagnosis import FIGURE_NAMES, POLICIES, Report, WhatIf
 from polymode.report.blocks import Cell, Column, Table
 from polymode.report.diagnosis.words import estimate_cell
-from polymode.report.numbers import number, percent
+from polymode.report.numbers import factor, number, percent
 
 __all__ = [
     "bad_row_table",
@@ -79,7 +79,7 @@ def budget_table(report: Report) -> Table:
         [
             Cell(name, value=name),
             estimate_cell(step),
-            Cell(_factor(sign * float(step.value)), value=math.exp(sign * float(step.value))),
+            Cell(factor(sign * float(step.value)), value=math.exp(sign * float(step.value))),
             Cell(why, value=why),
         ]
         for name, step, sign, why in steps
@@ -172,10 +172,15 @@ def reliability_table(report: Report) -> Table:
         A row for each measure: its limit, quartiles over prompts, and how many hold the limit.
     """
     found, limits = report.reliability, report.settings.limits
+    by_mode = not report.samples.modes_are_outputs  # of outputs the log-probabilities tell more
     measures = [
         ("effective samples", found.ess, "at least", limits.ess),
         ("Pareto-k", found.pareto_k, "at most", limits.pareto_k),
-        ("target seen", found.target_coverage, "at least", limits.coverage),
+        (
+            "target seen",
+            found.target_coverage,
+            *(("at least", limits.coverage) if by_mode else ("", math.nan)),
+        ),
         ("reference seen", found.coverage, "", math.nan),
         ("reference seen, exact", found.seen_mass, "", math.nan),
     ]
@@ -207,7 +212,11 @@ def bad_row_table(report: Report) -> Table | None:
     bad = report.samples.bad_rows
     if not bad:
         return None
-    columns = [Column("reason", number=False), Column("rows"), Column("the first ones", number=False)]
+    columns = [
+        Column("reason", number=False),
+        Column("rows"),
+        Column("the first ones", number=False),
+    ]
     rows = [
         [
             Cell(found.reason, value=found.reason),
@@ -252,7 +261,9 @@ def _tables(report: Report) -> Iterator[Table]:
 def _measure(name: str, values: np.ndarray, word: str, limit: float) -> list[Cell]:
     """Return the row of one measure of reliability."""
     known = values[~np.isnan(values)]
-    low, middle, high = np.quantile(known, [0, 0.5, 1], method="lower") if len(known) else [np.nan] * 3
+    low, middle, high = (
+        np.quantile(known, [0, 0.5, 1], method="lower") if len(known) else [np.nan] * 3
+    )
     held = known >= limit if word == "at least" else known <= limit
     return [
         Cell(name, value=name),
@@ -263,14 +274,15 @@ def _measure(name: str, values: np.ndarray, word: str, limit: float) -> list[Cel
     ]
 
 
-def _factor(nats: float) -> str:
-    return f"× {number(math.exp(nats))}"
-
-
 def _cell(value: float) -> Cell:
     """Return a number without an interval."""
     value = float(value)
-    return Cell(number(value), value=None if math.isnan(value) else value)
+    text = (
+        number(value)
+        if math.isfinite(value) or math.isnan(value)
+        else ("no tail", "infinite")[value > 0]
+    )
+    return Cell(text, value=None if math.isnan(value) else value)
 
 
 def _prompts(n: int) -> str:

@@ -144,7 +144,7 @@ def facts_of(report: Report) -> dict[str, str]:
         f"{report.resampled}, seed {s.seed}",
         "strengths": f"{len(swept)}, from {swept[0]:.3g} to {swept[-1]:.3g}",
         "within reach": f"good modes that are seen with a probability of {s.reach:g} or more",
-        "collapsed": f"below {limits.kept:g} of the good modes kept, and below {limits.many:g} modes",
+        "collapsed": f"below {limits.kept:g} of the good modes kept and {limits.many:g} modes",
         "optimised": f"from {limits.on_target:g} of the target's probability of good outputs",
         "reliable": f"{limits.ess:g} effective samples, Pareto-k at most {limits.pareto_k:g}, "
         f"{limits.coverage:g} of the target seen; of {limits.prompts:g} of the prompts",

@@ -146,7 +146,7 @@
     box.append(note);
     cell.append(box);
     tr.append(cell);
-    tr.update = () => weigh(list, first, end, left, note);
+    tr.update = () => weigh(list, first, end, left, note, i);
     tr.update();
     return tr;
   }
@@ -159,7 +159,7 @@
       ["lost to reward gaps", columns.ceiling[i] === null ? null : nats("reward_gaps")],
       ["lost to the optimiser", columns.ceiling[i] === null || !columns.optimiser ? null : nats("optimiser")],
       ["left", columns.ceiling[i] === null ? null : nats("left")],
-      ["Pareto-k", columns.pareto_k[i] === -9 ? "no tail" : number(columns.pareto_k[i])],
+      ["Pareto-k", columns.pareto_k[i] === -9 ? "no tail" : columns.pareto_k[i] === 99 ? "infinite" : number(columns.pareto_k[i])],
       ["target seen", percent(columns.target_seen[i])],
       ["group that shows the rarest good mode", number(columns.group_size[i])],
     ];
@@ -180,7 +180,7 @@
     else if (mode !== text) { meta.append(" · mode "); meta.append(make("bdi", "", mode)); }
     left.append(meta);
     for (const name of WEIGHTS) {
-      if (!outputs[name]) continue;
+      if (name === "policy" && !outputs.policy) continue;
       const line = make("div", `weight ${name}`), bar = make("span", "bar-box");
       bar.append(make("i"));
       bar.setAttribute("aria-hidden", "true");
@@ -200,32 +200,51 @@
     return weights.map((w) => w / sum);
   };
   const relative = (values) => softmax(values.map((v) => Math.log(v ?? 0)));
-  function anchorOf(rows) {
-    const masses = new Map();
-    const good = rows.filter((row) => row.reward >= table.threshold);
-    for (const row of good) masses.set(row.mode, (masses.get(row.mode) ?? 0) + row.reference);
-    const best = (list, key) => list.reduce((a, b) => (a === undefined || key(b) > key(a) ? b : a), undefined);
-    const likeliest = best(good, (row) => masses.get(row.mode));
-    return best(good.filter((row) => row.mode === likeliest.mode), (row) => row.reference);
+  // How many outputs each one stands for: those that the draws were likely to miss count for more.
+  function weighted(rows, i) {
+    const missing = rows.map((row) => {
+      const unseen = (1 - Math.min(1, row.drawn)) ** columns.samples[i];
+      return unseen / Math.max(1 - unseen, Number.MIN_VALUE);
+    });
+    const seen = rows.reduce((sum, row) => sum + row.q, 0), tail = rows.reduce((sum, row, k) => sum + row.q * missing[k], 0);
+    const scale = tail > 0 ? Math.min(Math.max(1 - seen, 0) / tail, 1e6) : 0;
+    rows.forEach((row, k) => { row.mass = row.q * (1 + scale * missing[k]); });
   }
-  function recomputed(rows, beta) {
-    const log = Math.log, target = softmax(rows.map((row) => log(row.reference) + row.reward / beta));
+  // The good mode that the reference likes best: its mass, and the best reward in it.
+  function anchorOf(good) {
+    const masses = new Map();
+    for (const row of good) masses.set(row.mode, (masses.get(row.mode) ?? 0) + row.mass);
+    const [mode] = [...masses].reduce((a, b) => (b[1] > a[1] ? b : a));
+    const own = good.filter((row) => row.mode === mode);
+    return { reward: Math.max(...own.map((row) => row.reward)), first: own[0] };
+  }
+  function recomputed(rows, beta, i) {
+    const target = softmax(rows.map((row) => row.logq + row.reward / beta));
     const good = rows.filter((row) => row.reward >= table.threshold && row.anchored > 0);
     if (!good.length) return { target, anchored: target };
+    weighted(rows, i);
     const z = anchorOf(good);
+    // The logarithm of the normaliser at the beta of the settings, from a bad output where one has weight there.
+    const bad = rows.filter((row) => row.reward < table.threshold).reduce((a, b) => (a && a.anchored >= b.anchored ? a : b), null);
+    const level = bad?.anchored > 1e-290
+      ? bad.logq + bad.reward / table.beta - Math.log(bad.anchored)
+      : Math.log(z.first.mass) + z.reward / table.beta - Math.log(z.first.anchored);
     return {
       target,
       anchored: softmax(rows.map((row) => (row.reward >= table.threshold
-        ? log(row.anchored) - log(z.anchored) + log(z.reference) + z.reward / beta
-        : log(row.reference) + row.reward / beta))),
+        ? Math.log(row.anchored) + level + z.reward * (1 / beta - 1 / table.beta)
+        : row.logq + row.reward / beta))),
     };
   }
-  function weigh(list, first, end, left, note) {
+  function weigh(list, first, end, left, note, i) {
     const beta = table.exact ? window.polymode.beta ?? table.beta : table.beta;
     const rows = [];
-    for (let k = first; k < end; k++) rows.push({ mode: outputs.mode[k], reward: outputs.reward[k], reference: outputs.reference[k], target: outputs.target[k], anchored: outputs.anchored[k] });
-    const shares = { reference: relative(rows.map((row) => row.reference)) };
-    Object.assign(shares, table.exact ? recomputed(rows, beta) : { target: relative(rows.map((row) => row.target)), anchored: relative(rows.map((row) => row.anchored)) });
+    for (let k = first; k < end; k++) {
+      const logq = outputs.logq[k], q = Math.exp(logq);
+      rows.push({ mode: table.byOutput ? k : outputs.mode[k], reward: outputs.reward[k], logq, q, drawn: table.drawnFrom === "policy" ? outputs.policy[k] : q, target: outputs.target[k], anchored: outputs.anchored[k] });
+    }
+    const shares = { reference: softmax(rows.map((row) => row.logq)) };
+    Object.assign(shares, table.exact ? recomputed(rows, beta, i) : { target: relative(rows.map((row) => row.target)), anchored: relative(rows.map((row) => row.anchored)) });
     if (outputs.policy) shares.policy = relative(outputs.policy.slice(first, end));
     [...list.children].forEach((li, at) => {
       for (const line of li.querySelectorAll(".weight")) {
@@ -235,7 +254,7 @@
       }
     });
     const held = rows.reduce((sum, row) => sum + (row.target ?? 0), 0);
-    note.textContent = `Shares among ${left ? `the ${end - first} outputs that are listed, ${percent(held)} of the target at beta ${table.beta}; ${left.toLocaleString("en")} are left out` : "the outputs that were drawn"}. Objective and anchored are for beta ${Number(beta.toPrecision(3))}.`;
+    note.textContent = `Shares among ${left ? `the ${end - first} outputs that are listed, ${percent(Math.min(1, held))} of the target at beta ${table.beta}; ${left.toLocaleString("en")} are left out` : "the outputs that were drawn"}. Objective and anchored are for beta ${Number(beta.toPrecision(3))}.`;
   }
   let waiting = false;
   document.addEventListener("polymode-beta", () => {
