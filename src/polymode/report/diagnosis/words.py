@@ -43,7 +43,7 @@ def one(estimate: Estimate, position: int) -> Estimate:
     """
     parts = (estimate.value, estimate.standard_error, estimate.low, estimate.high)
     value, error, low, high = (float(part[position]) for part in parts)
-    return Estimate(value, error, low, high, int(np.broadcast_to(estimate.n, 1)[0]))
+    return Estimate(value, error, low, high, int(np.ravel(estimate.n)[position]))
 
 
 def estimate_cell(estimate: Estimate | None, *, strong: bool = False) -> Cell:
