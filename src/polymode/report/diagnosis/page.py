@@ -23,17 +23,6 @@ from polymode.report.page import page
 
 __all__ = ["diagnosis_page"]
 
-_MEASURES = (
-    "Effective samples: how many samples of the target itself would say as much as these weighted "
-    "ones. With few of them, a handful of samples decides everything.",
-    "Pareto-k: how heavy the tail of the weights is. Above 0.7 means of weights are not to be "
-    "trusted, however many samples there are; not known with very few samples.",
-    "Target seen, reference seen: share of the probability that lies on modes that the samples "
-    "have shown, estimated from how many modes came once (Good and Turing).",
-    "Reference seen, exact: probability of the very outputs that were drawn, which their "
-    "log-probabilities say without any estimate. Small where every output is another text.",
-)
-
 
 def diagnosis_page(report: Report, *, facts: Mapping[str, str] | None = None) -> str:
     """Return the HTML page of a diagnosis.
@@ -84,7 +73,7 @@ def _sections(report: Report) -> Iterator[Section]:
     yield Section("what-if", "What would change it", changes, short="What if")
     lead = "Those that keep the smallest share of their good modes first."
     yield Section("prompts", "Prompts", [prompt_widget(report)], lead)
-    reliability: list[Block] = [reliability_table(report), Prose(_MEASURES, listed=True)]
+    reliability: list[Block] = [reliability_table(report), Prose(_measures(report), listed=True)]
     if report.reliability.reasons:
         reliability.append(Prose([_unreliable(report)]))
     yield Section("reliability", "Can the samples tell?", reliability, short="Reliability")
@@ -142,6 +131,21 @@ def _group_size(report: Report) -> str:
         "a prompt that was seen, with a probability of 95 % (the median over prompts; the most is "
         f"{math.ceil(most):,}). A training group that is much smaller never sees it, and cannot "
         "reinforce it."
+    )
+
+
+def _measures(report: Report) -> tuple[str, ...]:
+    """Say what each measure of reliability means."""
+    limit = report.settings.limits.pareto_k
+    return (
+        "Effective samples: how many samples of the target itself would say as much as these "
+        "weighted ones. With few of them, a handful of samples decides everything.",
+        f"Pareto-k: how heavy the tail of the weights is. Above {limit:g} means of weights are not "
+        "to be trusted, however many samples there are; not known with very few samples.",
+        "Target seen, reference seen: share of the probability that lies on modes that the samples "
+        "have shown, estimated from how many modes came once (Good and Turing).",
+        "Reference seen, exact: probability of the very outputs that were drawn, which their "
+        "log-probabilities say without any estimate. Small where every output is another text.",
     )
 
 
