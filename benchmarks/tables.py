@@ -271,6 +271,23 @@ def molecule_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def sample_reading_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Seconds and memory of reading recorded samples, each way in a process of its own."""
+    (file,) = files
+    ways = list(dict.fromkeys(row["way"] for row in file["rows"]))
+    lines = [
+        f"| {file['workload']['rows']:,} rows | size, MiB | "
+        + " | ".join(f"{way}: seconds, peak MiB" for way in ways)
+        + " |",
+        "|---|---|" + "---|" * len(ways),
+    ]
+    for name in dict.fromkeys(row["file"] for row in file["rows"]):
+        rows = [row for row in file["rows"] if row["file"] == name]
+        cells = [f"{row['seconds']:.0f}, {row['peak_mib']:,.0f}" for row in rows]
+        lines.append(f"| `{name[1:]}` | {rows[0]['file_mib']:,.0f} | {' | '.join(cells)} |")
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/demo.py": demo_rows,
@@ -279,6 +296,7 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/speed/metrics.py": metric_speed_rows,
     "benchmarks/speed/molecules.py": molecule_speed_rows,
     "benchmarks/speed/hook.py": hook_rows,
+    "benchmarks/speed/recorded_samples.py": sample_reading_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
     "benchmarks/speed/targets.py": target_speed_rows,
     "polymode paper figures": plateau_rows,

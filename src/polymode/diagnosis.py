@@ -5,10 +5,11 @@ that show them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from polymode.diagnostics.diagnosis import RecordedSamples, Report, diagnose_samples
+from polymode.diagnostics.recorded import SampleOptions, read_samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,20 +94,22 @@ class Diagnosis(Report):
 
 
 def diagnose(
-    samples: RecordedSamples,
+    samples: Any,
     *,
     beta: float,
     threshold: float,
     divergence: "str | Divergence" = "reverse_kl",
     mode: "str | ModeFunction | None" = None,
+    reading: SampleOptions | None = None,
     **options: Any,
 ) -> Diagnosis:
     """Return which distribution an objective asks for, whether it is collapsed, and why.
 
     Parameters
     ----------
-    samples : RecordedSamples
-        Samples of the reference or of the current policy.
+    samples : RecordedSamples, path, frame, mapping of columns or list of mappings
+        Samples of the reference or of the current policy, as
+        `polymode.diagnostics.read_samples` takes them.
     beta : float
         Strength of the regulariser, in reward units per nat; finite and > 0.
     threshold : float
@@ -115,7 +118,10 @@ def diagnose(
         Which divergence regularises.
     mode : str, callable or None
         What counts as the same answer, from the text of an output: see
-        `polymode.metrics.mode_function`. None takes the modes of the samples.
+        `polymode.metrics.mode_function`; where samples are read, also one of their columns. None
+        takes the modes of the samples.
+    reading : SampleOptions or None
+        How samples are read that are no `RecordedSamples` yet: names of columns, bad rows.
     **options
         Other fields of `polymode.diagnostics.diagnosis.DiagnosisSettings`.
 
@@ -128,6 +134,8 @@ def diagnose(
     ------
     ArgumentError
         If `samples` are none, or a setting is out of its range. Lists everything that is wrong.
+    InputError
+        If there is nothing that can be read, a column is missing, or rows cannot be used.
     MissingExtraError
         If arviz-stats is not installed.
 
@@ -140,6 +148,10 @@ def diagnose(
     .. [1] GX-Chen et al., "KL-Regularized Reinforcement Learning is Designed to Mode Collapse",
        ICLR 2026, arXiv 2510.20817.
     """
+    if not isinstance(samples, RecordedSamples):
+        reading = reading or SampleOptions()
+        samples = read_samples(samples, reading if mode is None else replace(reading, mode=mode))
+        mode = None
     found = diagnose_samples(
         samples, beta=beta, threshold=threshold, divergence=divergence, mode=mode, **options
     )

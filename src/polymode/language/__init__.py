@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from polymode.language.rewards.model import ModelReward as ModelReward
     from polymode.language.rewards.sources import Rewards as Rewards
     from polymode.language.rewards.sources import load_rewards as load_rewards
+    from polymode.language.scoring.run import score_samples as score_samples
+    from polymode.language.scoring.settings import ScoreSettings as ScoreSettings
     from polymode.language.shared_prompt import SharedPrompts as SharedPrompts
     from polymode.language.shared_prompt import score_completions as score_completions
     from polymode.language.stored import StoredResponses as StoredResponses
@@ -59,6 +61,7 @@ _HOMES = {
     "ReasoningGymTask": "gym",
     "RewardHealth": "rewards.health",
     "Rewards": "rewards.sources",
+    "ScoreSettings": "scoring.settings",
     "ShapedConfig": "config",
     "ShapedTrainer": "trainers",
     "ShapingMixin": "hook",
@@ -74,6 +77,7 @@ _HOMES = {
     "load_prompts": "data",
     "load_rewards": "rewards.sources",
     "score_completions": "shared_prompt",
+    "score_samples": "scoring.run",
     "store_responses": "storing",
 }
 __all__ = [
@@ -94,6 +98,7 @@ __all__ = [
     "ReasoningGymTask",
     "RewardHealth",
     "Rewards",
+    "ScoreSettings",
     "ShapedConfig",
     "ShapedTrainer",
     "ShapingMixin",
@@ -108,6 +113,7 @@ __all__ = [
     "load_prompts",
     "load_rewards",
     "score_completions",
+    "score_samples",
     "store_responses",
 ]
 

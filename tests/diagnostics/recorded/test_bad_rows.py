@@ -146,8 +146,8 @@ def test_bytes_of_another_encoding_cost_their_row(tmp_path):
     path = tmp_path / "s.csv"
     path.write_bytes(
         b"prompt,output,reward,ref_log_prob,other\n"
-        b"roll,six,1.0,-1.5,caf\xe9\n"  # in a column that nobody reads
-        b"roll,caf\xe9,1.0,-1.5,\n"
+        b"roll,six,1.0,-1.5,gro\xdf\n"  # in a column that nobody reads
+        b"roll,gro\xdf,1.0,-1.5,\n"
         b'roll,"more, ""or""\nless",1_0,-1.5,\n'
     )
     samples = read_samples(path, DROP)

@@ -54,17 +54,17 @@ def test_groups_tell_prompts_apart_and_conflicts_are_said():
 
 
 def test_everything_that_is_missing_is_one_error():
-    rows = [{"promt": "p", "output": "o", "Ref-Log-Prob": -1.0}]
+    rows = [{"prompd": "p", "output": "o", "Ref-Log-Prob": -1.0}]
     with pytest.raises(InputError) as caught:
         read(rows, "step=epoch,output=-output")
     for text in (
-        "no column 'prompt'; did you mean 'promt'?",
+        "no column 'prompt'; did you mean 'prompd'?",
         "where all rows have one prompt: prompt=@all",
         "no column 'reward'",
         "no column 'ref_log_prob'; did you mean 'Ref-Log-Prob'? (or add it: `polymode score`)",
         "step=epoch: no column 'epoch'",
         "output=-output: only log_prob, ref_log_prob, reward can be negated",
-        "columns there: promt, output, Ref-Log-Prob",
+        "columns there: prompd, output, Ref-Log-Prob",
     ):
         assert text in str(caught.value)
 
@@ -207,3 +207,25 @@ def test_numbers_of_every_kind_are_read():
     samples = read(table, bad_rows="drop")
     assert samples.rewards.tolist() == [1.0, 0.0, 0.0]
     assert samples.bad_rows[0].examples == ("row 3",)
+
+
+def test_a_diagnosis_reads_what_it_is_given():
+    """By a column of modes and by a mode key it finds the same as from samples read before."""
+    pytest.importorskip("arviz_stats")
+    from polymode import diagnose
+
+    rng = np.random.default_rng(0)
+    rows = [
+        {"prompt": "p", "output": f"{i} {i % 3}", "reward": 1.0, "ref_log_prob": -4.0, "own": i % 3}
+        for i in rng.integers(50, size=64).tolist()
+    ]
+    settings = {"beta": 0.1, "threshold": 0.5, "n_rounds": 20}
+    before = diagnose(read(rows, mode="last_number"), **settings)
+    mapped = [{**row, "answer": row["output"]} for row in rows]
+    reading = SampleOptions(columns={"output": "answer"})
+    for found in (
+        diagnose(rows, mode="own", **settings),
+        diagnose(mapped, mode="last_number", reading=reading, **settings),
+    ):
+        assert found.verdict == before.verdict
+        assert found.samples.n_modes == before.samples.n_modes == 3

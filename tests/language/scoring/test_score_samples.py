@@ -275,7 +275,7 @@ def test_everything_that_is_wrong_with_the_settings_is_told(tmp_path):
     ("content", "message"),
     [
         ("", "has no row"),
-        ('{"promt": "p", "completion": "x"}', "no column 'prompt'; did you mean 'promt'"),
+        ('{"prompd": "p", "completion": "x"}', "no column 'prompt'; did you mean 'prompd'"),
         ('{"prompt": "p", "output": "x", "ref_log_prob": 0}', "--overwrite replaces it"),
     ],
 )

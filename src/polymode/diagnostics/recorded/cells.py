@@ -13,18 +13,7 @@ import numpy as np
 from polymode.diagnostics.recorded.tally import excerpt
 from polymode.diagnostics.runs.columns import mode_name, text_of
 
-__all__ = [
-    "CHECKS",
-    "LARGEST",
-    "Cells",
-    "keys",
-    "log_probabilities",
-    "modes",
-    "numbers_of",
-    "rewards",
-    "texts",
-    "whole",
-]
+__all__ = ["CHECKS", "LARGEST", "Cells", "numbers_of"]
 
 LARGEST = 1e100
 """Numbers beyond it are no measurements, and their squares have no sum."""
@@ -36,7 +25,15 @@ Bad = dict[int, tuple[str, str]]
 
 
 class Cells(NamedTuple):
-    """A column after its check."""
+    """A column after its check.
+
+    Parameters
+    ----------
+    values : array or list
+        One value for each row; meaningless in a bad one.
+    bad : dict of int to tuple
+        From the position of each bad cell to reason and detail.
+    """
 
     values: Any
     bad: Bad
@@ -115,8 +112,12 @@ def numbers_of(name: str, values: Sequence[Any], *, as_text: bool) -> Cells:
 
     Parameters
     ----------
-    name, values, as_text
-        As `rewards` takes them.
+    name : str
+        How the column is called in reasons.
+    values : sequence
+        The cells.
+    as_text : bool
+        Whether numbers are written as text.
 
     Returns
     -------

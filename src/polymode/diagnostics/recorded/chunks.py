@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 
-__all__ = ["Chunk", "ColumnChunk", "RowChunk"]
+__all__ = ["N_ROWS", "ColumnChunk", "RowChunk"]
 
 N_ROWS = 8192
 """Rows of a chunk: enough to work in columns, few enough to hold."""
@@ -56,7 +58,11 @@ class RowChunk:
         list of str
             In the order in which they come.
         """
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(chain.from_iterable(self.rows)))
 
     def column(self, name: str) -> Sequence[Any]:
         """Return the values of a key.

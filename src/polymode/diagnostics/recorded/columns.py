@@ -54,7 +54,20 @@ class ColumnPlan:
     notes: tuple[str, ...] = field(default=())
 
     def read(self, name: str, chunk: Chunk) -> "list[Column]":
-        """Return the parts of a column in a chunk: one, or several to be joined."""
+        """Return the parts of a column in a chunk: one, or several to be joined.
+
+        Parameters
+        ----------
+        name : str
+            Our name of it.
+        chunk : Chunk
+            Some rows.
+
+        Returns
+        -------
+        list of Column
+            At least one.
+        """
         source = self.sources[name]
         if source.startswith("@"):
             return [Column([source[1:]] * len(chunk.places), negative=False)]
@@ -66,7 +79,15 @@ class ColumnPlan:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, or minus it."""
+    """A column of a table, or minus it.
+
+    Parameters
+    ----------
+    values : sequence
+        The cells.
+    negative : bool
+        Whether minus the cells is meant.
+    """
 
     values: Sequence[Any]
     negative: bool

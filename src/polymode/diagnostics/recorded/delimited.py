@@ -89,6 +89,12 @@ class _Records:
     def _next(self) -> list[str] | None:
         """Return the next record; None where it is counted as bad."""
         self._taken = []
+        number, line = next(self._lines)
+        if '"' not in line:  # nearly every line of most files
+            self._taken = [(number, line)]
+            text = line.rstrip("\r\n")
+            return text.split(self._delimiter) if text else []
+        self._lines.put_back([(number, line)])
         try:
             return next(csv.reader(self._pull(), delimiter=self._delimiter))
         except _OpenQuoteError:

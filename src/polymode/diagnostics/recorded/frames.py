@@ -15,7 +15,7 @@ __all__ = ["frame_chunks"]
 
 
 def frame_chunks(samples: Any, tally: Tally) -> Iterator[Chunk]:
-    """Yield the rows of a frame.
+    """Return the rows of a frame.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ def frame_chunks(samples: Any, tally: Tally) -> Iterator[Chunk]:
     tally : Tally
         Counts rows that are no mapping.
 
-    Yields
-    ------
-    Chunk
+    Returns
+    -------
+    iterator of Chunk
         Rows are numbered from 1.
 
     Raises

@@ -219,9 +219,12 @@ def _values(column: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(kind):
-        texts = [*column.dictionary.to_pylist(), None]
-        numbers = column.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
-        return [texts[i] for i in numbers.tolist()]
+        numbers = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        used, place = np.unique(numbers, return_inverse=True)  # of a dictionary of the whole file
+        texts = column.dictionary.take(pa.array(np.maximum(used, 0))).to_pylist()
+        if len(used) and used[0] < 0:
+            texts[0] = None
+        return [texts[i] for i in place.tolist()]
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if numeric and column.null_count == 0:
         found: Any = column.to_numpy(zero_copy_only=False)
@@ -230,5 +233,16 @@ def _values(column: Any) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of Arrow says first: more lines are its own affairs."""
+    """Return what an error of Arrow says first: more lines are its own affairs.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+
+    Returns
+    -------
+    str
+        One line.
+    """
     return str(error).split("\n", 1)[0]

@@ -23,6 +23,7 @@ class Tally:
     def __init__(self, place: str) -> None:
         self.place = place
         self.n_kept = 0
+        self.n_dropped = 0
         self._counts: dict[str, int] = {}
         self._examples: dict[str, list[str]] = {}
 
@@ -40,15 +41,11 @@ class Tally:
         n : int
             How many.
         """
+        self.n_dropped += n
         self._counts[reason] = self._counts.get(reason, 0) + n
         examples = self._examples.setdefault(reason, [])
         if len(examples) < _N_EXAMPLES:
             examples.append(f"{self.place} {number}{': ' if detail else ''}{detail}")
-
-    @property
-    def n_dropped(self) -> int:
-        """Number of rows counted as bad."""
-        return sum(self._counts.values())
 
     @property
     def n_rows(self) -> int:
@@ -67,7 +64,13 @@ class Tally:
         return tuple(BadRows(why, n, tuple(self._examples[why])) for why, n in ordered)
 
     def sentence(self) -> str:
-        """Say in one line what is wrong with which rows."""
+        """Return in one line what is wrong with which rows.
+
+        Returns
+        -------
+        str
+            Reasons, counts, places.
+        """
         return described(self.bad_rows())
 
 

@@ -23,7 +23,17 @@ _RAW = "raw_reward"  # which our trainers write: the sum of all rewards by their
 
 
 class CompletionTable(NamedTuple):
-    """The completions that TRL logged after one step, with the sum of their raw rewards."""
+    """The completions that TRL logged after one step.
+
+    Parameters
+    ----------
+    step : int
+        The step.
+    columns : mapping of str to list
+        All columns of the table.
+    rewards : list of float
+        The sum of the raw rewards of each completion, NaN where none was given.
+    """
 
     step: int
     columns: Mapping[str, list[Any]]
