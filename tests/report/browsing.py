@@ -38,3 +38,12 @@ def visiting(browser, pages):
     for context in contexts:
         context.close()
     assert not wrong
+
+
+def until(tab, condition, arg=None):
+    """Wait for a condition; Playwright's own way evaluates text, which the pages forbid."""
+    for _ in range(100):
+        if tab.evaluate(condition, arg):
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")

@@ -11,7 +11,7 @@ pytest.importorskip("playwright")
 
 import polymode as pm
 from polymode.report.diagnosis import diagnosis_page
-from tests.report.browsing import CHROMIUM, NO_CHROMIUM, SHOTS, visiting
+from tests.report.browsing import CHROMIUM, NO_CHROMIUM, SHOTS, until, visiting
 from tests.report.made_report import made_report
 from tests.report.test_diagnosis_page import hostile_report
 
@@ -124,15 +124,15 @@ def test_the_slider_moves_figures_and_lines_by_keyboard(visit):
     )
     slider.focus()
     tab.keyboard.press("Home")
-    tab.wait_for_function("document.getElementById('beta-value').textContent === '0.0000254'")
+    until(tab, "document.getElementById('beta-value').textContent === '0.0000254'")
     after = figures.all_inner_texts()
     assert float(after[3]) < float(before[3])  # a smaller beta keeps fewer modes
     assert slider.get_attribute("aria-valuetext") == "beta 0.0000254"
     line = """() => { const box = document.querySelector("[data-plot=sweep-expected_reward]");
       return Math.abs((box.layout?.shapes?.[0]?.x0 ?? 0) / 2.54e-5 - 1) < 0.01; }"""
-    tab.wait_for_function(line)
+    until(tab, line)
     tab.locator("#theme").click()  # plots are drawn anew, the line stays
-    tab.wait_for_function(line)
+    until(tab, line)
     tab.locator("#beta-own").press("Enter")
     assert figures.all_inner_texts() == before
 
@@ -146,7 +146,7 @@ def test_between_computed_strengths_lines_are_straight(visit):
         8 * sweep["own"] + 2,
     )
     a, b = sweep["rows"][3]["target"][sweep["own"] : sweep["own"] + 2]
-    tab.wait_for_function("document.getElementById('beta-value').textContent !== '0.02'")
+    until(tab, "document.getElementById('beta-value').textContent !== '0.02'")
     found = tab.locator("#table-beta tbody td:nth-child(2)").nth(3).inner_text()
     assert float(found) == pytest.approx(a + 0.25 * (b - a), abs=0.006)
 
@@ -173,7 +173,8 @@ def test_opened_prompts_are_recomputed_as_a_diagnosis_would(visit, samples):
             slider.value = at; slider.dispatchEvent(new Event('input')); }""",
             8 * steps,
         )
-        tab.wait_for_function(
+        until(
+            tab,
             "beta => [...document.querySelectorAll('.inside .more')].every("
             "note => note.textContent.endsWith(`for beta ${beta}.`))",
             arg=beta,
@@ -191,7 +192,7 @@ def test_under_another_divergence_opened_prompts_stay(visit):
     tab = visit("forward")
     before = opened(tab, 0)
     tab.locator("#beta-slider").press("End")
-    tab.wait_for_function("document.getElementById('beta-value').textContent === '25.4'")
+    until(tab, "document.getElementById('beta-value').textContent === '25.4'")
     assert shares(tab, 0) == before
     assert tab.locator(".inside .more").inner_text().endswith("for beta 0.02.")
 
@@ -291,4 +292,4 @@ def test_ten_thousand_prompts_open_and_respond(browser, tmp_path):
         tab.locator("#prompts-find").fill("primary")
         assert tab.locator("#prompts-range").inner_text() == "1\u201325 of 5,000 prompts"
         tab.locator("#beta-slider").press("End")
-        tab.wait_for_function("document.getElementById('beta-value').textContent === '25.4'")
+        until(tab, "document.getElementById('beta-value').textContent === '25.4'")
