@@ -16,6 +16,7 @@ import polymode.language
 import polymode.metrics
 import polymode.metrics.molecules
 import polymode.report.comparison
+import polymode.report.diagnosis
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ["mkdocs", "build", "--strict", "--quiet"]
@@ -125,6 +126,7 @@ def test_site_has_every_public_name(site):
             polymode.diagnostics,
             polymode.report,
             polymode.report.comparison,
+            polymode.report.diagnosis,
             polymode.language,
         )
         for name in package.__all__

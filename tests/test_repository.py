@@ -19,6 +19,7 @@ import polymode.language
 import polymode.metrics
 import polymode.metrics.molecules
 import polymode.report.comparison
+import polymode.report.diagnosis
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -94,6 +95,7 @@ def test_citation_and_package_have_the_version_of_pyproject():
         polymode.metrics.molecules,
         polymode.report,
         polymode.report.comparison,
+        polymode.report.diagnosis,
     ],
     ids=lambda package: package.__name__,
 )

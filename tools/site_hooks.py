@@ -34,6 +34,7 @@ PACKAGES = (
     "polymode.diagnostics",
     "polymode.report",
     "polymode.report.comparison",
+    "polymode.report.diagnosis",
     "polymode.language",
 )
 MEMBERS = re.compile(r"^<!-- members ([\w.]+): ([\w, ]+) -->$", re.MULTILINE)

@@ -1,37 +1,18 @@
 """The page in a real browser: opens offline, sorts by keyboard, changes its theme, runs nothing."""
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("jinja2")
 pytest.importorskip("playwright")
-from playwright.sync_api import sync_playwright
 
 from polymode.diagnostics import ComparisonSettings, compare_runs
 from polymode.diagnostics.records import Curve
 from polymode.report.comparison import comparison_page
 from tests.diagnostics.made import many
+from tests.report.browsing import CHROMIUM, NO_CHROMIUM, SHOTS, visiting
 from tests.report.test_page import hostile_comparison
 
-CHROMIUM = (
-    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-)
-SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: `apt-get install chromium`, or set CHROMIUM to its path"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as api:
-        started = api.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
 
 @pytest.fixture(scope="module")
@@ -57,35 +38,11 @@ def pages(tmp_path_factory):
     return home
 
 
-def loaded(url):
-    """What a page asked the network for."""
-    return [] if url.startswith(("file:", "data:", "blob:")) else [url]
-
-
 @pytest.fixture
 def visit(browser, pages):
     """Open a page offline; at the end nothing may have been asked for or complained about."""
-    wrong, contexts = [], []
-
-    def open_page(name="ordinary", width=1280, scheme="light", **options):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, **options
-        )
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on(
-            "request",
-            lambda request: wrong.extend(loaded(request.url)),
-        )
-        tab.goto((pages / f"{name}.html").as_uri())
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not wrong
+    with visiting(browser, pages) as open_page:
+        yield lambda name="ordinary", **options: open_page(name, **options)
 
 
 def column(tab, table, number):

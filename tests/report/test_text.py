@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polymode.report import Cell, Column, Table, to_latex, to_markdown
-from polymode.report.comparison.words import number, p_words, signed
+from polymode.report.comparison.words import p_words
+from polymode.report.numbers import number, signed
 from polymode.report.text import plot_text, script_json, shown
 from tests.report.hostile import HOSTILE
 

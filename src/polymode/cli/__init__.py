@@ -10,6 +10,8 @@ from polymode.cli.compare import HELP as COMPARE_HELP
 from polymode.cli.compare import compare
 from polymode.cli.demo import HELP as DEMO_HELP
 from polymode.cli.demo import demo
+from polymode.cli.diagnose import HELP as DIAGNOSE_HELP
+from polymode.cli.diagnose import diagnose
 from polymode.cli.ensemble import HELP as ENSEMBLE_HELP
 from polymode.cli.ensemble import ensemble
 from polymode.cli.evaluate import HELP as EVALUATE_HELP
@@ -38,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", help=DEMO_HELP)(demo)
+app.command("diagnose", help=DIAGNOSE_HELP)(diagnose)
 app.add_typer(train, name="train", help=TRAIN_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
 app.command("score", help=SCORE_HELP)(score)

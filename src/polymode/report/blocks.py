@@ -8,12 +8,15 @@ __all__ = [
     "Block",
     "Cell",
     "Column",
+    "Fact",
+    "Facts",
     "ModeShare",
     "Plot",
     "PromptView",
     "Prose",
     "Section",
     "Table",
+    "Widget",
 ]
 
 
@@ -171,7 +174,62 @@ class PromptView:
     kind: ClassVar[Literal["prompt"]] = "prompt"
 
 
-Block = Table | Plot | Prose | PromptView
+@dataclass(frozen=True)
+class Fact:
+    """One number that matters.
+
+    Parameters
+    ----------
+    label : str
+        What it is.
+    text : str
+        The number as it is shown.
+    detail : str
+        What stands smaller below it, such as an interval; may be empty.
+    """
+
+    label: str
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A few numbers in a row, large.
+
+    Parameters
+    ----------
+    facts : sequence of Fact
+        Three to eight of them.
+    """
+
+    facts: Sequence[Fact]
+
+    kind: ClassVar[Literal["facts"]] = "facts"
+
+
+@dataclass(frozen=True)
+class Widget:
+    """A part of the page that a script of ours brings to life.
+
+    Parameters
+    ----------
+    name : str
+        Name of its template in `templates` and of its script in `static`: one of each on a page.
+    context : mapping
+        What the template shows; it escapes all of it.
+    data : mapping
+        What the script reads, as JSON, by the name of the element that holds it.
+    """
+
+    name: str
+    context: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+    kind: ClassVar[Literal["widget"]] = "widget"
+
+
+Block = Table | Plot | Prose | PromptView | Facts | Widget
 
 
 @dataclass(frozen=True)
@@ -189,7 +247,9 @@ class Section:
     lead : str
         A sentence under the heading; may be empty.
     beside : bool
-        Whether blocks stand beside each other where there is room.
+        Whether plots stand beside each other where there is room.
+    short : str
+        What links to it; empty takes the title.
     """
 
     name: str
@@ -197,3 +257,4 @@ class Section:
     blocks: Sequence[Block]
     lead: str = ""
     beside: bool = False
+    short: str = ""

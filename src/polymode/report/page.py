@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from polymode.errors import MissingExtraError
-from polymode.report.blocks import Plot, Section
+from polymode.report.blocks import Block, Plot, Section, Widget
 from polymode.report.text import script_json, shown
 
 __all__ = ["page"]
@@ -66,11 +66,8 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
-    plots = [block for section in sections for block in section.blocks if isinstance(block, Plot)]
-    scripts = [_asset("page.js")]
-    if plots:
-        scripts.insert(0, _asset("plotly-basic.min.js"))
-    data = {plot.name: {"traces": list(plot.traces), "layout": dict(plot.layout)} for plot in plots}
+    blocks = [block for section in sections for block in section.blocks]
+    scripts = _scripts(blocks)
     text = environment.get_template("page.html.j2").render(
         title=title,
         subtitle=subtitle,
@@ -80,10 +77,28 @@ def page(
         css=_safe(_asset("page.css")),
         scripts=[_safe(script) for script in scripts],
         policy=_policy(scripts),
-        data=_safe(script_json(data)),
+        data={name: _safe(script_json(value)) for name, value in _data(blocks).items()},
         n_colours=_RUN_COLOURS,
     )
     return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _scripts(blocks: Sequence[Block]) -> list[str]:
+    """Return the scripts that a page of these blocks needs, in order."""
+    plots = ["plotly-basic.min.js"] if any(isinstance(block, Plot) for block in blocks) else []
+    widgets = [f"{block.name}.js" for block in blocks if isinstance(block, Widget)]
+    return [_asset(name) for name in (*plots, "page.js", *widgets)]
+
+
+def _data(blocks: Sequence[Block]) -> dict[str, Any]:
+    """Return what the scripts read, by the name of its element."""
+    plots = {
+        block.name: {"traces": list(block.traces), "layout": dict(block.layout)}
+        for block in blocks
+        if isinstance(block, Plot)
+    }
+    widgets = [block.data for block in blocks if isinstance(block, Widget)]
+    return {"plots": plots} | {name: value for data in widgets for name, value in data.items()}
 
 
 @cache

@@ -75,7 +75,10 @@ def script_json(value: Any) -> str:
     >>> print(script_json(["</script>", float("nan")]))
     ["\u003c/script\u003e", null]
     """
-    text = json.dumps(_finite(value), allow_nan=False)
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:  # a walk over everything: only where it is needed
+        text = json.dumps(_finite(value), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

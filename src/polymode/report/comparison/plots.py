@@ -6,7 +6,8 @@ from typing import Any
 
 from polymode.diagnostics.comparison import Compared, Comparison
 from polymode.report.blocks import Plot
-from polymode.report.comparison.words import figure_words, interval, number
+from polymode.report.comparison.words import figure_words
+from polymode.report.numbers import interval, number
 from polymode.report.text import plot_text
 
 __all__ = ["N_COLOURS", "curve_plots", "front_plot", "promise_plots"]

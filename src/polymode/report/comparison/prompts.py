@@ -10,7 +10,8 @@ from polymode.diagnostics.comparison import Comparison
 from polymode.diagnostics.records import Samples
 from polymode.report.blocks import Cell, Column, ModeShare, PromptView, Table
 from polymode.report.comparison.plots import N_COLOURS
-from polymode.report.comparison.words import figure_words, number
+from polymode.report.comparison.words import figure_words
+from polymode.report.numbers import number
 
 __all__ = ["prompt_order", "prompt_table", "prompt_views"]
 

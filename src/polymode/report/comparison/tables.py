@@ -7,7 +7,8 @@ import numpy as np
 from polymode.diagnostics.comparison import Compared, Comparison
 from polymode.diagnostics.figures import FIGURES
 from polymode.report.blocks import Cell, Column, Table
-from polymode.report.comparison.words import figure_words, interval, number, p_words, signed
+from polymode.report.comparison.words import figure_words, p_words
+from polymode.report.numbers import interval, number, signed
 
 __all__ = ["comparison_tables", "pair_table", "promise_table", "summary_table"]
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from polymode.diagnostics.comparison import Compared, Comparison
 from polymode.diagnostics.pairs import Pair
-from polymode.report.comparison.words import figure_words, interval, number, p_words, signed
+from polymode.report.comparison.words import figure_words, p_words
+from polymode.report.numbers import interval, number, signed
 
 __all__ = ["verdict"]
 

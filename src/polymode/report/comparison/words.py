@@ -1,73 +1,8 @@
-"""How numbers of a comparison are written."""
-
-import math
+"""How figures and p-values of a comparison are written."""
 
 from polymode.diagnostics.figures import FIGURES
-from polymode.metrics.intervals import Estimate
 
-__all__ = ["figure_words", "interval", "number", "p_words", "signed"]
-
-
-def number(value: float) -> str:
-    """Return a number in three significant digits; a dash where there is none.
-
-    Parameters
-    ----------
-    value : float
-        Any number.
-
-    Returns
-    -------
-    str
-        Without an exponent between .001 and 100,000.
-
-    Examples
-    --------
-    >>> number(0.41234), number(55.706), number(12345.6), number(float("nan"))
-    ('0.412', '55.7', '12,346', '-')
-    """
-    if math.isnan(value):
-        return "-"
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    size = abs(round(value, 3)) or abs(value)
-    if size < 0.001 or size >= 1e5:
-        return f"{value:.2e}"
-    return f"{value:,.{max(0, 3 if size < 1 else 2 - math.floor(math.log10(size)))}f}"
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign.
-
-    Parameters
-    ----------
-    value : float
-        Any number.
-
-    Returns
-    -------
-    str
-        As `number` writes it.
-    """
-    return f"+{number(value)}" if value > 0 else number(value)
-
-
-def interval(found: Estimate) -> str:
-    """Return the interval of an estimate; empty where there is none.
-
-    Parameters
-    ----------
-    found : Estimate
-        Any estimate.
-
-    Returns
-    -------
-    str
-        In brackets.
-    """
-    if math.isnan(found.low):
-        return ""
-    return f"[{number(found.low)}, {number(found.high)}]"
+__all__ = ["figure_words", "p_words"]
 
 
 def p_words(p: float) -> str:

@@ -49,7 +49,8 @@
   }
 
   // Plots: the page's colours and fonts, taken from its style sheet.
-  const plots = JSON.parse(document.getElementById("plots").textContent);
+  const data = (name) => JSON.parse(document.getElementById("data-" + name).textContent);
+  const plots = data("plots");
   const style = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   function coloured(value) {
     if (typeof value === "string" && value.startsWith("@")) return style("--" + value.slice(1));
@@ -69,14 +70,16 @@
       ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
     };
   }
-  function drawPlots() {
+  function drawPlots(names) {
     for (const box of document.querySelectorAll("[data-plot]")) {
+      if (names && !names.includes(box.dataset.plot)) continue;
       const plot = plots[box.dataset.plot];
       const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
       window.Plotly?.react(box, coloured(plot.traces), layoutOf(plot.layout, box.clientWidth < 420), options);
     }
   }
 
+  window.polymode = { data, plots, drawPlots }; // for the scripts of widgets
   const before = remembered();
   if (before === "light" || before === "dark") root.dataset.theme = before;
   showTheme();
