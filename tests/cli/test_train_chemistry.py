@@ -64,7 +64,7 @@ def test_preset_needs_no_file_of_its_own(prior_file, tmp_path):
         (("none.toml",), "config none.toml cannot be read"),
         (("--resume",), "--resume needs --out"),
         (("--resume", "--out", "none"), "config none/config.toml cannot be read"),
-        (("bad.toml",), "unknown key 'orcale'; did you mean 'oracle'?"),
+        (("bad.toml",), "unknown key 'oracles'; did you mean 'oracle'?"),
         (("--init", "bad.toml"), "bad.toml is there already"),
         (("--preset", "qed"), "did you mean 'qed-sa'?"),
         (("bad.toml", "--preset", "qed-sa"), "not both"),
@@ -74,7 +74,7 @@ def test_preset_needs_no_file_of_its_own(prior_file, tmp_path):
 def test_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
     from polymode.cli import main
 
-    (tmp_path / "bad.toml").write_text("[orcale]\n")
+    (tmp_path / "bad.toml").write_text("[oracles]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["polymode", "train", "chemistry", *arguments])
     with pytest.raises(SystemExit) as ended:

@@ -42,8 +42,8 @@ ORACLE = {"components": [{"type": "qed"}], "budget": 100}
         ({"target": {"name": "anchred"}}, "did you mean 'anchored'"),
         ({"target": {"parameters": {"strength": 1}}}, "parameters are for shapers"),
         (
-            {"target": {"name": "unlikeliness", "parameters": {"strenth": 1}}},
-            "unknown key 'parameters.strenth'; did you mean 'strength'",
+            {"target": {"name": "unlikeliness", "parameters": {"strengths": 1}}},
+            "unknown key 'parameters.strengths'; did you mean 'strength'",
         ),
         (
             {"target": {"name": "anchored", "parameters": {"beta": 1}}},
