@@ -1,6 +1,7 @@
 """Whole runs: what they leave, how they end, and that a killed one goes on as if unharmed."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -125,6 +126,29 @@ def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     assert result["stopped"] == "budget"
     assert table(tmp_path / "run")["new"].sum() == 20
     assert "over_budget" in set(table(tmp_path / "run")["status"])
+
+
+def test_a_run_that_only_repeats_itself_ends(tmp_path):
+    """The language has 72 molecules, in 120 strings: a budget of 100 is never spent."""
+    from polymode.chemistry.oracles import Component, Oracle
+    from tests.chemistry.learner.toy import TabularModel, measure
+
+    sections = {
+        "oracle": {"components": [{"type": "qed"}], "budget": 100},
+        "learner": {"batch_size": 40},
+        "run": {"strings_per_call": 2.0, "tensorboard": False},
+    }
+
+    def ended(name, **run):
+        config = check_config({**sections, "run": {**sections["run"], **run}})
+        oracle = Oracle([Component("toy", measure)], budget=100)
+        return ChemistryRun(config, tmp_path / name, prior=TabularModel(), oracle=oracle).train()
+
+    result = ended("run")
+    assert (result["stopped"], result["steps"]) == ("strings", 5)
+    assert result["figures"]["n_samples"] == 200
+    without = ended("on", strings_per_call=math.inf, steps=8)
+    assert (without["stopped"], without["steps"]) == ("steps", 8)
 
 
 def test_collapse_is_told_and_ends_the_run_if_asked(prior_file, tmp_path):

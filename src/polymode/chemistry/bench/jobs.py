@@ -26,9 +26,8 @@ from polymode.errors import InputError
 __all__ = ["Job", "carry_out", "progress_of", "record_path"]
 
 SCHEMA = 1
-DRAWS = 10
-"""A run ends after so many strings for each call of its budget: one that only repeats itself makes
-no more calls, and would never end."""
+STRINGS_PER_CALL = 10.0
+"""Part of every protocol, whatever the default of a run is."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,16 @@ class Job:
         sections: dict[str, dict[str, Any]] = {
             "oracle": {**task.oracle(), "budget": self.n_calls},
             "prior": {"model": self.prior},
-            "run": {"seed": self.seed, "tensorboard": False, "checkpoint_seconds": 60.0},
+            "run": {
+                "seed": self.seed,
+                "strings_per_call": STRINGS_PER_CALL,
+                "tensorboard": False,
+                "checkpoint_seconds": 60.0,
+            },
         }
         for part in (find_method(self.method).sections, self.changes):
             for section, content in part.items():
                 sections[section] = {**sections.get(section, {}), **content}
-        drawn = sections.get("learner", {}).get("batch_size", 64)
-        sections["run"].setdefault("steps", math.ceil(DRAWS * self.n_calls / drawn))
         sections["target"] = {"threshold": task.threshold, **sections.get("target", {})}
         return sections
 
