@@ -81,7 +81,7 @@ def _checked(
 ) -> tuple[Any, str]:
     """Return the config that was asked for, and a name for its run."""
     from polymode.chemistry.learner.config_files import read_config, read_preset
-    from polymode.chemistry.learner.directory import CONFIG
+    from polymode.diagnostics.chemistry.files import CONFIG
 
     if path is not None and preset is not None:
         raise InputError("name a config or a --preset, not both")

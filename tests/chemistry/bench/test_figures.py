@@ -13,7 +13,7 @@ from polymode.chemistry.bench.figures import (
     run_figures,
     stopped_early,
 )
-from polymode.chemistry.bench.history import Calls, read_calls
+from polymode.diagnostics.chemistry import Calls, read_calls
 from polymode.errors import InputError
 
 TABLE = {

@@ -1,0 +1,113 @@
+"""Molecules and scaffolds of a run as cards."""
+
+from collections.abc import Sequence
+
+from polymode.diagnostics.chemistry import Cluster, MoleculeFindings, MoleculeRun, ScaffoldShare
+from polymode.report.chemistry.words import counted
+from polymode.report.drawing import draw_molecule
+from polymode.report.numbers import number, percent
+from polymode.report.pictures import Card, Drawing, Gallery
+
+__all__ = ["cluster_gallery", "scaffold_gallery"]
+
+CLUSTERS, MORE, SCAFFOLDS = 60, 3, 24
+"""How many are drawn: at some 4 kB each they keep a page below 2.5 MB."""
+
+
+def cluster_gallery(run: MoleculeRun, findings: MoleculeFindings) -> Gallery:
+    """Return the best molecule of each cluster, with a few more of it.
+
+    Parameters
+    ----------
+    run : MoleculeRun
+        The run.
+    findings : MoleculeFindings
+        What it found.
+
+    Returns
+    -------
+    Gallery
+        The best first; the caption says how many clusters are left out.
+    """
+    shown = findings.clusters[:CLUSTERS]
+    n = len(findings.clusters)
+    left_out = (
+        f" {n - len(shown):,} more are in the table of molecules only." if n > CLUSTERS else ""
+    )
+    caption = (
+        f"The best of the {findings.subject} in each of {counted(n, 'cluster')}, by reward "
+        f"({findings.clustered_by}). Below each: what its components measured.{left_out}"
+    )
+    return Gallery("clusters", caption, [_cluster(run, found) for found in shown])
+
+
+def scaffold_gallery(run: MoleculeRun, findings: MoleculeFindings) -> Gallery:
+    """Return the most frequent scaffolds with their shares.
+
+    Parameters
+    ----------
+    run : MoleculeRun
+        The run.
+    findings : MoleculeFindings
+        What it found.
+
+    Returns
+    -------
+    Gallery
+        The most frequent first; the caption says what the others have.
+    """
+    shown, rest = findings.scaffolds[:SCAFFOLDS], findings.scaffolds[SCAFFOLDS:]
+    others = sum(found.share for found in rest)
+    left_out = f" The other {len(rest):,} have {percent(others)} together." if rest else ""
+    caption = (
+        f"Murcko scaffolds of the {findings.subject}, by their share of them. As diverse as "
+        f"{number(findings.effective_scaffolds)} equally frequent ones.{left_out}"
+    )
+    return Gallery("scaffolds", caption, [_scaffold(run, found) for found in shown], n_first=8)
+
+
+def _cluster(run: MoleculeRun, cluster: Cluster) -> Card:
+    """Return the card of a cluster."""
+    first, *rest = cluster.members
+    n = counted(len(cluster.members), "molecule")
+    return _molecule(
+        run,
+        first,
+        detail=f"{n} in cluster {cluster.label}" if len(cluster.label) < 20 else f"{n} like it",
+        more=[_molecule(run, row) for row in rest[:MORE]],
+        more_title="the next of it" if len(rest) == 1 else f"the next {min(MORE, len(rest))} of it",
+    )
+
+
+def _molecule(
+    run: MoleculeRun, row: int, *, detail: str = "", more: Sequence[Card] = (), more_title: str = ""
+) -> Card:
+    """Return the card of a molecule."""
+    smiles = run.calls.smiles[row]
+    facts = [(name, number(float(values[row]))) for name, values in run.raw.items()]
+    return Card(
+        number(float(run.calls.rewards[row])),
+        detail,
+        draw_molecule(smiles),
+        smiles,
+        facts=[*facts, ("call", f"{row + 1:,}")],
+        more=more,
+        more_title=more_title,
+    )
+
+
+def _scaffold(run: MoleculeRun, found: ScaffoldShare) -> Card:
+    """Return the card of a scaffold."""
+    best = number(float(run.calls.rewards[found.members[0]]))
+    return Card(
+        percent(found.share),
+        f"{counted(len(found.members), 'molecule')}, best {best}",
+        draw_molecule(found.smiles) or _no_ring(),
+        found.smiles or "no ring",
+        share=found.share,
+    )
+
+
+def _no_ring() -> Drawing:
+    """Return an empty drawing."""
+    return Drawing(250, 170, (), "no ring")
