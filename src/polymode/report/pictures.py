@@ -98,6 +98,6 @@ class Gallery:
     name: str
     caption: str
     cards: Sequence[Card]
-    n_first: int = 12
+    n_first: int = 10
 
     kind: ClassVar[Literal["gallery"]] = "gallery"

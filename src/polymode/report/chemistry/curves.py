@@ -158,13 +158,6 @@ COLLAPSE = (
         limit="alert.effective_scaffolds",
     ),
     Curves(
-        "top-scaffold",
-        "share of the top scaffold",
-        "The most frequent scaffold among the molecules of a step.",
-        (Line("diversity/top_scaffold_share", "share", "@run-0"),),
-        share=True,
-    ),
-    Curves(
         "spread",
         "spread of log q (nats)",
         "Largest minus smallest log-probability under the prior among the hits of a step. Small: "

@@ -31,12 +31,10 @@ def cluster_gallery(run: MoleculeRun, findings: MoleculeFindings) -> Gallery:
     """
     shown = findings.clusters[:CLUSTERS]
     n = len(findings.clusters)
-    left_out = (
-        f" {n - len(shown):,} more are in the table of molecules only." if n > CLUSTERS else ""
-    )
+    every = "all" if n == len(shown) else f"the first {len(shown):,} of"
     caption = (
-        f"The best of the {findings.subject} in each of {counted(n, 'cluster')}, by reward "
-        f"({findings.clustered_by}). Below each: what its components measured.{left_out}"
+        f"The best of the {findings.subject} in {every} {counted(n, 'cluster')}, by reward "
+        f"({findings.clustered_by}). Below each: what the components measured, and its call."
     )
     return Gallery("clusters", caption, [_cluster(run, found) for found in shown])
 
@@ -63,19 +61,20 @@ def scaffold_gallery(run: MoleculeRun, findings: MoleculeFindings) -> Gallery:
         f"Murcko scaffolds of the {findings.subject}, by their share of them. As diverse as "
         f"{number(findings.effective_scaffolds)} equally frequent ones.{left_out}"
     )
-    return Gallery("scaffolds", caption, [_scaffold(run, found) for found in shown], n_first=8)
+    return Gallery("scaffolds", caption, [_scaffold(run, found) for found in shown])
 
 
 def _cluster(run: MoleculeRun, cluster: Cluster) -> Card:
     """Return the card of a cluster."""
     first, *rest = cluster.members
-    n = counted(len(cluster.members), "molecule")
+    more = [_molecule(run, row) for row in rest[:MORE]]
+    named = f"cluster {cluster.label}, " if cluster.label.isdigit() else ""  # else a long SMILES
     return _molecule(
         run,
         first,
-        detail=f"{n} in cluster {cluster.label}" if len(cluster.label) < 20 else f"{n} like it",
-        more=[_molecule(run, row) for row in rest[:MORE]],
-        more_title="the next of it" if len(rest) == 1 else f"the next {min(MORE, len(rest))} of it",
+        detail=f"{named}{counted(len(cluster.members), 'molecule')}",
+        more=more,
+        more_title="the next" if len(more) == 1 else f"the next {len(more)}",
     )
 
 

@@ -92,6 +92,7 @@ def _key_facts(run: MoleculeRun, found: MoleculeFindings) -> Facts:
     n_calls = len(run.calls)
     share = len(found.hits) / n_calls if n_calls else math.nan
     strings = run.last("n_samples")
+    burden = " / ".join("-" if math.isnan(n) else f"{n:,.0f}" for n in found.burden.values())
     return Facts(
         [
             Fact("hits (Yield)", f"{len(found.hits):,}", f"{percent(share)} of the calls"),
@@ -102,10 +103,7 @@ def _key_facts(run: MoleculeRun, found: MoleculeFindings) -> Facts:
                 f"{number(found.effective_scaffolds)} effective",
             ),
             Fact("best reward", number(run.last("reward/best"))),
-            *(
-                Fact(f"OB{n}: calls to hit {n}", "-" if math.isnan(call) else f"{call:,.0f}")
-                for n, call in found.burden.items()
-            ),
+            Fact(f"calls to hit {', '.join(map(str, found.burden))} (OB)", burden),
             Fact("oracle calls", f"{n_calls:,}", f"for {strings:,.0f} strings"),
         ]
     )
