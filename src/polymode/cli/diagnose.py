@@ -1,15 +1,14 @@
 """`polymode diagnose`: which distribution an objective asks for, from recorded samples."""
 
 import json
-import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from polymode.cli.runs import page_facts, put
 from polymode.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,28 +153,10 @@ def _check_outputs(html: Path | None, as_json: Path | None, *, overwrite: bool) 
 
 def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[Path]:
     """Write the page and the numbers; files that are not complete are never left behind."""
-    from polymode.diagnostics.results import environment
-
     written: list[Path] = []
     if html is not None:
-        facts = {
-            "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "versions": ", ".join(f"{name} {number}" for name, number in environment().items()),
-        }
-        written.append(_put(html, found.to_html(facts=facts)))
+        written.append(put(html, found.to_html(facts=page_facts())))
     if as_json is not None and str(as_json) != "-":
         text = json.dumps(found.to_dict(), allow_nan=False)
-        written.append(_put(as_json, f"{text}\n"))
+        written.append(put(as_json, f"{text}\n"))
     return written
-
-
-def _put(path: Path, text: str) -> Path:
-    """Write a file beside its place, then move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

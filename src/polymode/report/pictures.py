@@ -63,10 +63,10 @@ class Card:
         Names and values.
     share : float or None
         In [0, 1]: drawn as a bar; None for none.
+    kind : str
+        What it is one of; may be empty.
     more : sequence of Card
-        Others of its kind, smaller, behind a button.
-    more_title : str
-        What the button says.
+        Others of its kind, smaller, behind a button that says the kind.
     """
 
     title: str
@@ -75,8 +75,8 @@ class Card:
     smiles: str
     facts: Sequence[tuple[str, str]] = ()
     share: float | None = None
+    kind: str = ""
     more: Sequence["Card"] = ()
-    more_title: str = ""
 
 
 @dataclass(frozen=True)

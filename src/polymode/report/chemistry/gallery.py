@@ -34,7 +34,8 @@ def cluster_gallery(run: MoleculeRun, findings: MoleculeFindings) -> Gallery:
     every = "all" if n == len(shown) else f"the first {len(shown):,} of"
     caption = (
         f"The best of the {findings.subject} in {every} {counted(n, 'cluster')}, by reward "
-        f"({findings.clustered_by}). Below each: what the components measured, and its call."
+        f"({findings.clustered_by}). Below each: what the components measured. A cluster opens to "
+        "its next best."
     )
     return Gallery("clusters", caption, [_cluster(run, found) for found in shown])
 
@@ -67,31 +68,26 @@ def scaffold_gallery(run: MoleculeRun, findings: MoleculeFindings) -> Gallery:
 def _cluster(run: MoleculeRun, cluster: Cluster) -> Card:
     """Return the card of a cluster."""
     first, *rest = cluster.members
-    more = [_molecule(run, row) for row in rest[:MORE]]
-    named = f"cluster {cluster.label}, " if cluster.label.isdigit() else ""  # else a long SMILES
+    named = f"cluster {cluster.label}: " if cluster.label.isdigit() else ""  # else a long SMILES
     return _molecule(
         run,
         first,
-        detail=f"{named}{counted(len(cluster.members), 'molecule')}",
-        more=more,
-        more_title="the next" if len(more) == 1 else f"the next {len(more)}",
+        kind=f"{named}{counted(len(cluster.members), 'molecule')}",
+        more=[_molecule(run, row) for row in rest[:MORE]],
     )
 
 
-def _molecule(
-    run: MoleculeRun, row: int, *, detail: str = "", more: Sequence[Card] = (), more_title: str = ""
-) -> Card:
+def _molecule(run: MoleculeRun, row: int, *, kind: str = "", more: Sequence[Card] = ()) -> Card:
     """Return the card of a molecule."""
     smiles = run.calls.smiles[row]
-    facts = [(name, number(float(values[row]))) for name, values in run.raw.items()]
     return Card(
         number(float(run.calls.rewards[row])),
-        detail,
+        f"call {row + 1:,}",
         draw_molecule(smiles),
         smiles,
-        facts=[*facts, ("call", f"{row + 1:,}")],
+        facts=[(name, number(float(values[row]))) for name, values in run.raw.items()],
+        kind=kind,
         more=more,
-        more_title=more_title,
     )
 
 

@@ -113,7 +113,7 @@ def time_table(run: MoleculeRun) -> Table:
     total = float(seconds.sum())
     strings, calls = (run.last(name) for name in ("n_samples", "n_calls"))
     rows = [
-        _time("steps", run.n_steps, ""),
+        [Cell("steps"), Cell(f"{run.n_steps:,}", value=run.n_steps), Cell("")],
         _time("all steps", total, "s"),
         _time("a step, median", float(np.median(seconds)), "s"),
         _time("the longest step", float(seconds.max()), "s"),
