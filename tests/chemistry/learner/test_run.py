@@ -115,6 +115,27 @@ def test_table_says_what_happened(prior_file, tmp_path):
     assert below["shaped_reward"].tolist() == below["reward"].tolist()
 
 
+def test_what_is_read_of_a_run_is_what_it_said_itself(prior_file, tmp_path):
+    """The reader's hits, circles, scaffolds and modes against the run's own figures."""
+    pytest.importorskip("rdkit")
+    from polymode.diagnostics.chemistry import molecule_findings, read_molecule_run
+
+    started(prior_file, tmp_path / "run").train()
+    run = read_molecule_run(tmp_path / "run")
+    found = molecule_findings(run)
+    last = metrics(tmp_path / "run")[-1]
+    assert len(run.calls) == last["n_calls"]
+    assert len(found.hits) == last["hits/total"] > 10
+    assert found.n_circles == last["hits/circles"]
+    assert len(found.scaffolds) == last["hits/scaffolds"]
+    assert len(found.clusters) == last["target/modes"]
+    assert found.clustered_by.startswith("cluster modes of the run")
+    assert run.calls.rewards.max() == last["reward/best"]
+    assert sum(run.statuses.values()) == last["n_samples"] == 5 * 16
+    assert list(run.raw) == list(run.scores) == ["qed", "mw"]
+    assert run.result["stopped"] == "steps"
+
+
 def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     config = check_config(
         content(prior_file, steps=None)
