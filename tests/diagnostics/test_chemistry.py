@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("rdkit")
 
+from polymode.diagnostics import read_runs
 from polymode.diagnostics.chemistry import molecule_findings, read_molecule_run
 from polymode.errors import InputError
 from tests.report.made_run import made_run
@@ -102,6 +103,12 @@ def test_a_killed_run_is_read_up_to_its_last_checkpoint(tmp_path):
     assert molecule_findings(bare).clusters == ()
 
 
+def test_comparing_leads_to_the_page(tmp_path):
+    path = made_run(tmp_path / "run", names=NAMES, rewards=REWARDS, n_steps=5)
+    with pytest.raises(InputError, match="a run on molecules, which is not compared yet"):
+        read_runs([str(path)])
+
+
 def test_messages(tmp_path):
     with pytest.raises(InputError, match=r"holds no run .* it has no config.toml"):
         read_molecule_run(tmp_path)
@@ -119,7 +126,10 @@ def test_messages(tmp_path):
     refused("metrics.jsonl", "", "has no step yet")
     refused("metrics.jsonl", "{]\n", "metrics.jsonl cannot be read")
     refused("metrics.jsonl", "[1]\n", "object with a step on each line")
-    refused("metrics.jsonl", json.dumps({"step": 1, "loss": "much"}) + "\n", "else than numbers")
+    refused("metrics.jsonl", '{"step": 1}\n', "not the log of a run on molecules: no n_calls")
+    names = ("step", "n_calls", "n_samples", "hits/total", "seconds", "loss")
+    words = json.dumps(dict.fromkeys(names, "much"))
+    refused("metrics.jsonl", words + "\n", "else than numbers")
     refused("alerts.jsonl", json.dumps({"step": 1}) + "\n", "else than alerts")
     refused("result.json", "{}", "not the result of a run")
     refused("result.json", "{", "result.json cannot be read")

@@ -32,6 +32,7 @@ ENDS: Mapping[str, str] = {
     "collapse": "the run has collapsed, see its alerts",
 }
 """Why a run ended, by what its result says."""
+_NEEDED = ("step", "n_calls", "n_samples", "hits/total", "seconds")
 
 
 class Alert(NamedTuple):
@@ -185,7 +186,7 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         config = tomllib.loads(path.read_text("utf-8"))
         float(config["target"]["threshold"])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not the config of a run on molecules: {error!r}") from error
     return config
 
@@ -196,6 +197,8 @@ def _metrics(path: Path) -> dict[str, Float[np.ndarray, " s"]]:
     if not rows:
         raise InputError(f"{path.parent} has no step yet: let the run take one")
     names = dict.fromkeys(name for row in rows for name in row)
+    if missing := [name for name in _NEEDED if name not in names]:
+        raise InputError(f"{path} is not the log of a run on molecules: no {', '.join(missing)}")
     try:
         return {
             name: np.asarray([row.get(name) for row in rows], dtype=np.float64) for name in names

@@ -109,8 +109,8 @@ def time_table(run: MoleculeRun) -> Table:
     Table
         Over all steps, those before a run was resumed included.
     """
-    seconds = run.metrics["seconds"][np.isfinite(run.metrics["seconds"])]
-    total = float(seconds.sum())
+    seconds = np.nan_to_num(run.metrics["seconds"])
+    total = float(seconds.sum()) or np.nan
     strings, calls = (run.last(name) for name in ("n_samples", "n_calls"))
     rows = [
         [Cell("steps"), Cell(f"{run.n_steps:,}", value=run.n_steps), Cell("")],
