@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CIRCLES", "COLLAPSE", "LEARNING", "PROMISE", "YIELD", "Curves", "Line"]
+__all__ = ["COLLAPSE", "FOUND", "LEARNING", "PROMISE", "Curves", "Line"]
 
 
 @dataclass(frozen=True)
@@ -119,25 +119,26 @@ PROMISE = (
     ),
 )
 
-YIELD = Curves(
-    "yield",
-    "found so far",
-    "Different hits (Yield) and their Murcko scaffolds. Diamonds: the 1st, 10th and 100th hit, "
-    "whose calls are OB1, OB10 and OB100.",
-    (
-        Line("hits/total", "hits", "@run-0", total=True),
-        Line("hits/scaffolds", "scaffolds", "@run-1", total=True),
+FOUND = (
+    Curves(
+        "yield",
+        "found so far",
+        "Different hits (Yield) and their Murcko scaffolds. Diamonds: the 1st, 10th and 100th hit, "
+        "whose calls are OB1, OB10 and OB100.",
+        (
+            Line("hits/total", "hits", "@run-0", total=True),
+            Line("hits/scaffolds", "scaffolds", "@run-1", total=True),
+        ),
+        by_calls=True,
     ),
-    by_calls=True,
-)
-
-CIRCLES = Curves(
-    "circles",
-    "circles",
-    "#Circles: hits that lie pairwise further than a Tanimoto distance of 0.75 apart, taken in the "
-    "order of their calls. Decorating one scaffold does not raise it.",
-    (Line("hits/circles", "circles", "@run-2", total=True),),
-    by_calls=True,
+    Curves(
+        "circles",
+        "circles",
+        "#Circles: hits that lie pairwise further than a Tanimoto distance of 0.75 apart, taken in "
+        "the order of their calls. Decorating one scaffold does not raise it.",
+        (Line("hits/circles", "circles", "@run-2", total=True),),
+        by_calls=True,
+    ),
 )
 
 COLLAPSE = (

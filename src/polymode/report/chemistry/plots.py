@@ -10,15 +10,7 @@ from jaxtyping import Float
 
 from polymode.diagnostics.chemistry import MoleculeFindings, MoleculeRun
 from polymode.report.blocks import Plot
-from polymode.report.chemistry.curves import (
-    CIRCLES,
-    COLLAPSE,
-    LEARNING,
-    PROMISE,
-    YIELD,
-    Curves,
-    Line,
-)
+from polymode.report.chemistry.curves import COLLAPSE, FOUND, LEARNING, PROMISE, Curves, Line
 
 __all__ = ["collapse_plots", "found_plots", "learning_plots", "promise_plots"]
 
@@ -73,7 +65,7 @@ def found_plots(run: MoleculeRun, findings: MoleculeFindings) -> tuple[Plot, ...
     tuple of Plot
         Yield and scaffolds, with marks at the 1st, 10th and 100th hit; circles.
     """
-    found, *circles = _plots(run, (YIELD, CIRCLES))
+    found, *circles = _plots(run, FOUND)
     return (replace(found, traces=[*found.traces, _burden(findings)]), *circles)
 
 
