@@ -146,7 +146,12 @@ def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     result = ChemistryRun(config, tmp_path / "run").train()
     assert result["stopped"] == "budget"
     assert table(tmp_path / "run")["new"].sum() == 20
-    assert "over_budget" in set(table(tmp_path / "run")["status"])
+    rows = table(tmp_path / "run")
+    over = (rows["status"] == "over_budget") & (rows["step"] == rows["step"].max())
+    assert over.any()
+    last = rows[(rows["step"] == rows["step"].max()) & rows["valid"] & ~over]
+    # What the budget did not reach is no repeat.
+    assert metrics(tmp_path / "run")[-1]["samples/frac_repeats"] == (~last["new"]).mean()
 
 
 def test_a_run_that_only_repeats_itself_ends(tmp_path):

@@ -51,6 +51,8 @@ class Monitor:
         batch = step.batch
         names, n = batch.scores.canonical, len(batch.kept)
         valid = np.array([name is not None for name in names])
+        # What the budget did not reach is no call, and no repeat either.
+        reached = valid & np.array([status != "over_budget" for status in batch.scores.status])
         rewards = batch.scores.rewards
         scored = valid & np.isfinite(rewards)
         hits = scored & (rewards >= self._threshold)
@@ -72,7 +74,7 @@ class Monitor:
             "reward/mean": _mean(rewards[scored]),
             "reward/best": self._best,
             "samples/frac_valid": float(valid.mean()),
-            "samples/frac_repeats": _mean(~batch.scores.new[valid]),
+            "samples/frac_repeats": _mean(~batch.scores.new[reached]),
             "samples/frac_hits": float(hits.mean()),
             "samples/frac_lost": float((valid & ~scored).mean()),
             "samples/frac_cut": float(batch.sample.truncated.float().mean()),

@@ -35,7 +35,8 @@ def molecule_table(run: MoleculeRun, findings: MoleculeFindings) -> Table:
     Returns
     -------
     Table
-        At most 100 rows, the best reward first.
+        At most 100 rows, the best reward first. Scores have a column where they differ from what
+        was measured.
     """
     cluster_of = {row: found.label for found in findings.clusters for row in found.members}
     rewards = run.calls.rewards
@@ -43,7 +44,12 @@ def molecule_table(run: MoleculeRun, findings: MoleculeFindings) -> Table:
     columns = [Column("molecule", number=False), Column("reward"), Column("call"), Column("step")]
     columns.append(Column("cluster", number=False))
     columns += [Column(name, "measured") for name in run.raw]
-    columns += [Column(name, "score") for name in run.scores]
+    scores = {
+        name: values
+        for name, values in run.scores.items()
+        if not np.array_equal(values, run.raw.get(name, np.empty(0)), equal_nan=True)
+    }
+    columns += [Column(name, "score") for name in scores]
     cells = [
         [
             Cell(run.calls.smiles[row], value=run.calls.smiles[row]),
@@ -52,7 +58,7 @@ def molecule_table(run: MoleculeRun, findings: MoleculeFindings) -> Table:
             Cell(f"{run.calls.steps[row]:,}", value=int(run.calls.steps[row])),
             Cell(cluster_of[row], value=cluster_of[row]),
             *(_number(values[row]) for values in run.raw.values()),
-            *(_number(values[row]) for values in run.scores.values()),
+            *(_number(values[row]) for values in scores.values()),
         ]
         for row in rows
     ]
