@@ -18,7 +18,9 @@ TRAIN_HELP = (
     "<name>.training keeps the log (a line of JSON for each evaluation: validity, uniqueness, "
     "-log p of strings held out; novelty at the end). A run that was killed goes on with --resume "
     "and ends with the same weights.\n\n"
-    "Example: `polymode prior train molecules.smi --output prior.safetensors --epochs 6`"
+    "Example: `polymode prior train molecules.smi --output prior.safetensors --epochs 6`\n\n"
+    "Transfer learning, from a prior to one of your own series: `polymode prior train series.smi "
+    "--start zinc250k --output series.safetensors --lr 2e-4`"
 )
 
 IMPORT_HELP = (
@@ -49,6 +51,10 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
         "prior.safetensors"
     ),
+    start: Annotated[
+        str | None,
+        typer.Option(help="A prior to start from, by name or file: its tokens and sizes stay."),
+    ] = None,
     kind: Annotated[str, typer.Option(help="Kind of model: gru, lstm or transformer.")] = "gru",
     layers: Annotated[int, typer.Option(help="Layers.")] = 3,
     hidden: Annotated[int, typer.Option(help="Width of each layer.")] = 256,
@@ -101,7 +107,13 @@ def train(
     with _Bar(console) as bar:
         try:
             figures = train_prior(
-                source, output, settings, resume=resume, device=device, watch=bar.watch
+                source,
+                output,
+                settings,
+                start=start,
+                resume=resume,
+                device=device,
+                watch=bar.watch,
             )
         except KeyboardInterrupt:
             bar.stop()
