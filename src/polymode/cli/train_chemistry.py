@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from polymode.cli.bars import StepBar
 from polymode.cli.runs import RUNS, new_run, page_facts, put
 from polymode.errors import InputError, MissingExtraError
 
@@ -74,7 +74,8 @@ def chemistry(
     console.print(
         f"polymode train: {checked.target.name}, run in {out}", style="bold", markup=False
     )
-    with _Bar(console, checked) as bar:
+    bar = _Bar(console, checked)
+    with bar:
         try:
             result = run.train(watch=bar.watch)
         except KeyboardInterrupt:
@@ -138,46 +139,23 @@ _SHOWN = {
 }
 
 
-class _Bar:
+class _Bar(StepBar):
     """A bar over oracle calls, or steps; a line now and then where there is no terminal."""
 
     def __init__(self, console: Console, config: Any) -> None:
-        self._console = console
         self._by_calls = config.run.steps is None
         self._total: int = config.oracle.budget if self._by_calls else config.run.steps
         self._said = 0
-        columns = (
-            TextColumn("calls" if self._by_calls else "steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("", total=self._total)
-
-    def __enter__(self) -> "_Bar":
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar off the screen."""
-        self._bar.stop()
+        super().__init__(console, "calls" if self._by_calls else "steps")
 
     def watch(self, step: int, figures: Mapping[str, float]) -> None:
         """Show a step."""
         done = int(figures["n_calls"]) if self._by_calls else step
         text = "  ".join(f"{label} {figures[key]:.4g}" for key, label in _SHOWN.items())
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, description=text)
-        elif done * 10 // self._total > self._said:
-            self._said = done * 10 // self._total
-            line = f"  {done:>6}/{self._total}  {text}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tenth = done * 10 // self._total
+        if not self.show(done, self._total, text) and tenth > self._said:
+            self._said = tenth
+            self.say(done, self._total, text)
 
 
 def _write_page(console: Console, out: Path) -> Path:
