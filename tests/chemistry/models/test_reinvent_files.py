@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import types
+from collections import Counter
 
 import pytest
 
@@ -121,6 +122,37 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path):
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "evil.prior", weights_only=False)  # it would have
     assert (tmp_path / "ran").exists()
+
+
+def test_the_checkpoint_of_a_run_is_read_and_its_memories_are_nothing_but_names(
+    tmp_path, monkeypatch
+):
+    """As REINVENT 4 writes it at the end of a stage: the diversity filter is pickled with it."""
+    memories = types.ModuleType("reinvent.runmodes.RL.memories")
+
+    class BucketCounter(Counter):  # pickles as a call of itself, then attributes
+        def __init__(self, *given):
+            super().__init__(*given)
+            (tmp_path / "ran").touch()
+
+    class Filter:
+        def __init__(self):
+            self.scaffolds, self.seen = BucketCounter({"c1ccccc1": 2}), {"C"}
+
+    for cls in (BucketCounter, Filter):
+        cls.__module__, cls.__qualname__ = memories.__name__, cls.__name__
+        setattr(memories, cls.__name__, cls)
+    for name in ("reinvent", "reinvent.runmodes", "reinvent.runmodes.RL", memories.__name__):
+        monkeypatch.setitem(sys.modules, name, memories)
+    state, log_prob = theirs(PLAIN)
+    state["staged_learning"] = {"name": "staged learning", "diversity_filter": Filter()}
+    torch.save(state, tmp_path / "run.chkpt")
+    (tmp_path / "ran").unlink()
+    model = read_reinvent(tmp_path / "run.chkpt")
+    assert not (tmp_path / "ran").exists()
+    with torch.no_grad():
+        (ours,) = log_likelihood(model, ["CO"]).tolist()
+    assert ours == pytest.approx(log_prob([5, 6, 0], start=1), abs=1e-5)
 
 
 def test_a_bare_pickle_is_refused_and_does_not_run(tmp_path):
