@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from polymode.chemistry.models.interface import SmilesModel
+from polymode.chemistry.models.interface import END_ID, SmilesModel
 from polymode.chemistry.models.recurrent import GRUModel, LSTMModel, RecurrentModel
+from polymode.chemistry.models.reinvent_padding import padding_embedding
 from polymode.chemistry.vocabulary import END, START, Vocabulary
 from polymode.errors import ArgumentError, InputError
 
@@ -107,6 +108,11 @@ def write_reinvent(model: SmilesModel, path: Path | str, *, source: str = "unkno
     ------
     InputError
         If REINVENT has no such model.
+
+    Notes
+    -----
+    All weights are copied but for the embedding of the end token, which is never read here: see
+    `padding_embedding`.
     """
     if not isinstance(model, RecurrentModel):
         kind = model.architecture["kind"]
@@ -116,6 +122,7 @@ def write_reinvent(model: SmilesModel, path: Path | str, *, source: str = "unkno
         f"{_PARTS[part]}.{rest}": value.detach().cpu().clone()
         for part, _, rest, value in _split(model.state_dict())
     }
+    network["_embedding.weight"][END_ID] = padding_embedding(model).cpu()
     state = {
         "model_type": "Reinvent",
         "version": 1,
