@@ -4,9 +4,9 @@
 
 *Overhead*: molecules of ZINC250k through an oracle whose component does nothing, once new and once
 seen before, in this process and in two others, beside reading a SMILES with RDKit and writing it
-canonically. *Utilisation*: components that take 1 or 20 ms for a molecule (they sleep, so cores that
-do other work change nothing, and return how long it took), two processes; the share of the time of
-both that was spent in the component. First the oracle alone, then in a run of `ChemistryRun`, in
+canonically. *Utilisation*: components that take 1 or 20 ms for a molecule and return how long it
+took (they sleep, so cores that do other work change nothing), two processes; the share of the time
+of both that was spent in the component. First the oracle alone, then in a run of `ChemistryRun`, in
 which processes have nothing to do while strings are drawn and the policy learns. Writes
 `benchmarks/speed/results/DATE-oracles.json`.
 """
