@@ -4,10 +4,10 @@
 
 *Overhead*: molecules of ZINC250k through an oracle whose component does nothing, once new and once
 seen before, in this process and in two others, beside reading a SMILES with RDKit and writing it
-canonically. *Utilisation*: components that take 1 or 20 ms for a molecule and return how long it
-took (they sleep, so cores that do other work change nothing), two processes; the share of the time
-of both that was spent in the component. First the oracle alone, then in a run of `ChemistryRun`, in
-which processes have nothing to do while strings are drawn and the policy learns. Writes
+canonically. *Utilisation*: components that take 1, 20 or 200 ms for a molecule and return how long
+it took (they sleep, so cores that do other work change nothing), two processes; the share of the
+time of both that was spent in the component. First the oracle alone, then in a run of
+`ChemistryRun`, in which processes wait while strings are drawn and the policy learns. Writes
 `benchmarks/speed/results/DATE-oracles.json`.
 """
 
@@ -27,8 +27,9 @@ from timing import in_turns, keep, one_thread, rates, ratios, spread
 from polymode.chemistry import ChemistryRun, check_config
 from polymode.chemistry.oracles import Oracle, OracleConfig, build_oracle
 
-N, ROUNDS, PROCESSES, STEPS, BATCH, SEED = 1000, 5, 2, 6, 128, 0
-MILLISECONDS = (1, 20)
+N, ROUNDS, PROCESSES, STEPS, BATCH, SEED = 1000, 5, 2, 3, 128, 0
+MILLISECONDS = (1, 20, 200)
+WARM = ["C" * n for n in range(1, 17)]  # a call for each process, so that both have started
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def oracle_of(function: str, workers: int, **settings: Any) -> Oracle:
 def overheads(smiles: list[str]) -> list[dict[str, Any]]:
     """Time an oracle that does nothing."""
     seen, processes = oracle_of("nothing", 0), oracle_of("nothing", PROCESSES)
-    processes(["C"])  # its processes have started
+    processes(["C" * n for n in range(1, 40)])
     fresh: dict[str, Any] = processes.state()
 
     def anew() -> None:
@@ -105,7 +106,7 @@ def utilisation(milliseconds: int, prior: str) -> list[dict[str, Any]]:
     shares = []
     for start in range(ROUNDS):
         oracle = oracle_of("sleep", PROCESSES, **parameters)
-        oracle(["C"])
+        oracle(WARM)
         clock = time.perf_counter()
         scores = oracle(sample()[start * BATCH : (start + 1) * BATCH])
         shares.append(share(scores.raw["it"], time.perf_counter() - clock))

@@ -25,7 +25,7 @@ def main(last, *pairs):
             ChemistryRun(read_config(Path(config)), Path(directory)).train(watch=watch)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
 
 
 if __name__ == "__main__":
