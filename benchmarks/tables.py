@@ -307,11 +307,14 @@ def oracle_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """Two tables: what an oracle costs beside its components, and how busy processes are."""
     (file,) = files
     lines = [
-        "| a component that costs nothing | molecules per second of the clock, median [min, max] |",
+        "| a component that costs nothing | molecules per second of the processor of this process, "
+        "median [min, max] |",
         "|---|---|",
     ]
-    for row in file["overhead"]:
-        lines.append(f"| {row['side']} | {spread(row['per_second_of_clock'], ',.0f')} |")
+    lines += [
+        f"| {row['side']} | {spread(row['per_second_of_processor'], ',.0f')} |"
+        for row in file["overhead"]
+    ]
     lines += [
         "",
         "| a molecule takes | oracle alone: two processes busy, median [min, max] "

@@ -5,6 +5,7 @@ forward pass of a likelihood would compute is there already: a trace keeps it, a
 backwards through it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ class GRUTrace:
         places = _places(self._alive, order)
         for layer, steps in enumerate(self._layers):
             weights = (getattr(model.rnn, f"{name}_l{layer}") for name in PARAMETERS)
-            kept = Activations(*(torch.cat(each)[places] for each in zip(*steps, strict=True)))
+            kept = Activations(*(_packed(each, places) for each in zip(*steps, strict=True)))
             steps.clear()
             sizes = inputs.batch_sizes.tolist()
             states = _WrittenLayer.apply(states, *weights, kept, tokens, sizes, layer == 0)
@@ -75,13 +76,19 @@ class GRUTrace:
         return sum_of_rows(chosen_log_probs(logits, targets.data), rows.data, n)
 
 
-def _places(alive: list[Tensor], order: Tensor) -> Tensor:
-    """Return where the tokens of strings sorted by length stand among those that were written."""
-    rank, start, places = order.argsort(), 0, list[Tensor]()
-    for each in alive:
-        places.append(start + rank[each].argsort())
-        start += len(each)
-    return torch.cat(places)
+def _places(alive: list[Tensor], order: Tensor) -> list[Tensor]:
+    """Return, for each step, where strings sorted by length stand among those that go on."""
+    rank = order.argsort()
+    return [rank[each].argsort() for each in alive]
+
+
+def _packed(steps: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
+    """Return the rows of all steps as one table, in packed order."""
+    table = steps[0].new_empty(sum(map(len, steps)), steps[0].shape[1])
+    parts = table.split([len(each) for each in steps])
+    for part, step, place in zip(parts, steps, places, strict=True):
+        torch.index_select(step, 0, place, out=part)
+    return table
 
 
 class _WrittenLayer(torch.autograd.Function):
