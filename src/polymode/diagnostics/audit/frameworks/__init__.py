@@ -1,0 +1,16 @@
+"""The frameworks that can be audited: one module for each, registered here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from polymode.diagnostics.audit.frameworks.framework import (
+    REMEDIES,
+    FieldClass,
+    Framework,
+    Remedy,
+)
+
+__all__ = ["FRAMEWORKS", "REMEDIES", "FieldClass", "Framework", "Remedy"]
+
+FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({})
+"""By name, read-only."""
