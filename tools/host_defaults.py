@@ -1,6 +1,7 @@
-"""Write a bundled table of a framework's options and defaults.
+r"""Write a bundled table of a framework's options and defaults.
 
-    python tools/host_defaults.py verl 0.9.1 SITE/verl/trainer/config/_generated_ppo_trainer.yaml
+    python tools/host_defaults.py verl 0.9.1 SITE/verl/trainer/config/_generated_ppo_trainer.yaml \
+        SITE/verl/trainer/config/_generated_ppo_*_trainer.yaml
     python tools/host_defaults.py openrlhf 0.11.2 SITE/openrlhf/cli/train_ppo_ray.py
     python tools/host_defaults.py skyrl 0.3.0 SITE/skyrl/train/config/config.py
     python tools/host_defaults.py slime 0.3.1 CHECKOUT/slime/utils/arguments.py
@@ -28,9 +29,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("framework", choices=sorted(EXTRACTORS))
     parser.add_argument("version")
-    parser.add_argument("source", type=Path)
+    parser.add_argument("source", type=Path, nargs="+", help="later ones add what is missing")
     options = parser.parse_args()
-    table = asdict(EXTRACTORS[options.framework](options.source.read_text(encoding="utf-8")))
+    extract = EXTRACTORS[options.framework]
+    tables = [asdict(extract(path.read_text(encoding="utf-8"))) for path in options.source]
+    table = tables[0]
+    for more in tables[1:]:
+        table["defaults"] = {**more["defaults"], **table["defaults"]}
     kept = {"framework": options.framework, "version": options.version, **table}
     path = TABLES / f"{options.framework}.json"
     path.write_text(as_lines(kept), encoding="utf-8")

@@ -15,6 +15,12 @@ __all__ = ["Values", "classified"]
 
 _LINK = re.compile(r"\$\{(?:oc\.select:)?(?P<key>[\w.-]+)(?:,(?P<default>[^}]*))?\}")
 _MAX_LINKS = 16
+_IDLE = {
+    "top_p": (1.0,),
+    "top_k": (-1.0, 0.0),
+    "min_p": (0.0,),
+    "repetition_penalty": (1.0,),
+}
 
 
 class Values:
@@ -168,9 +174,8 @@ class Values:
         dict
             Names to values.
         """
-        idle = {"top_p": (1.0,), "top_k": (-1.0, 0.0), "min_p": (0.0,), "repetition_penalty": (1.0,)}
         values = {name: self.number("truncated_sampling", key) for name, key in keys.items()}
-        return {name: v for name, v in values.items() if v is not None and v not in idle[name]}
+        return {name: v for name, v in values.items() if v is not None and v not in _IDLE[name]}
 
     def finish(self) -> dict[str, Any]:
         """Return what every objective takes from here; raise what was wrong.
@@ -199,28 +204,31 @@ class Values:
 
 
 def _followed(settings: Settings) -> Settings:
-    """Return the settings with ``${another.key}`` replaced by its value, where it is that simple."""
-    resolved = {k: s for k, s in settings.items_by_key.items() if not _is_link(s.value)}
-    for key, setting in settings.items_by_key.items():
-        if key not in resolved:
-            resolved[key] = Setting(key, _follow(settings, setting.value), setting.source)
-    return Settings(resolved, settings.name, settings.program)
+    """Return the settings with ``${another.key}`` replaced by its value, where it is so simple."""
+    return Settings(
+        {key: _follow(settings, setting) for key, setting in settings.items_by_key.items()},
+        settings.name,
+        settings.program,
+    )
 
 
-def _is_link(value: Any) -> bool:
-    """Return whether a value is an interpolation."""
-    return isinstance(value, str) and "${" in value
+def _follow(settings: Settings, setting: Setting) -> Setting:
+    """Return what an interpolation stands for, or itself where that cannot be told.
 
-
-def _follow(settings: Settings, value: Any) -> Any:
-    """Return what an interpolation stands for, or itself where that cannot be told."""
-    written = value
+    Where the value at its end was given and the interpolation was not, it stands where it was given.
+    """
+    value, source = setting.value, setting.source
     for _ in range(_MAX_LINKS):
         link = _LINK.fullmatch(value) if isinstance(value, str) else None
         if link is None:
-            return written if _is_link(value) else value
-        value = settings.get(link["key"], link["default"])
-    return written
+            told = not (isinstance(value, str) and "${" in value)
+            return Setting(setting.key, value, source) if told else setting
+        found = settings.setting(link["key"])
+        if found is None:
+            value = None if link["default"] == "null" else link["default"]
+        else:
+            value, source = found.value, found.source if found.given else source
+    return setting
 
 
 def classified(
