@@ -10,8 +10,9 @@ from polymode.diagnostics.audit.frameworks.framework import (
     Framework,
     Remedy,
 )
+from polymode.diagnostics.audit.frameworks.trl import TRL
 
 __all__ = ["FRAMEWORKS", "REMEDIES", "DefaultChange", "FieldClass", "Framework", "Remedy"]
 
-FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({})
+FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({each.name: each for each in (TRL,)})
 """By name, read-only."""
