@@ -175,7 +175,7 @@ def _shared(values: Values, release: tuple[int, ...]) -> dict[str, Any]:
         "weight_decay": values.number("weight_decay", "weight_decay") or 0.0,
         "extra_terms": ("router_aux_loss",) if aux > 0 else (),
         "group_size": values.whole("group_size", "num_generations"),
-        "drops": ("truncated",) if values.on("drops", "mask_truncated_completions") else (),
+        "drops": ("truncated",) if _active(values, "mask_truncated_completions") else (),
         "sampler_engine": "vllm" if values.on("sampler_engine", "use_vllm") else "",
     }
 
@@ -266,16 +266,27 @@ def _clips(values: Values, loss: str, shared: Mapping[str, Any]) -> dict[str, An
 def _drops(values: Values, shared: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what carries no reward gradient."""
     found = list(shared["drops"])
-    if values.number("drops", "off_policy_mask_threshold") is not None:
+    if values.number("", "off_policy_mask_threshold") is not None:
+        values.decided("drops", "off_policy_mask_threshold")
         found.append("off_policy")
-    quantile = values.number("drops", "top_entropy_quantile")
+    quantile = values.number("", "top_entropy_quantile")
     if quantile is not None and quantile < 1:
+        values.decided("drops", "top_entropy_quantile")
         found.append("low_entropy")
-    mode = str(values.decided("drops", "vllm_importance_sampling_mode", default=""))
-    corrected = values.on("drops", "vllm_importance_sampling_correction")
+    mode = str(values.decided("", "vllm_importance_sampling_mode", default=""))
+    corrected = values.on("", "vllm_importance_sampling_correction")
     if shared["sampler_engine"] and corrected and mode.endswith("_mask"):
+        values.decided("drops", "vllm_importance_sampling_mode", "use_vllm")
         found.append("sampler_mismatch")
     return tuple(found)
+
+
+def _active(values: Values, key: str) -> bool:
+    """Return whether a switch that drops completions is on."""
+    on = values.on("", key)
+    if on:
+        values.decided("drops", key)
+    return on
 
 
 def _correction(values: Values, shared: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,6 +336,19 @@ def _ours(values: Values, settings: Settings, parts: Mapping[str, Any]) -> dict[
     return {"anchored": method, **(in_reward if parts["beta"] else {})}
 
 
+def _elsewhere(settings: Settings, key: str, version: str) -> str:
+    """Return which other releases have an option that this one does not have."""
+    kind, _said = _kind(settings)
+    values = history_of(kind).get(key.partition(".")[0])
+    if values is None:
+        return ""
+    wanted = release_number(version)
+    past = [release for release in values if release_number(release) <= wanted]
+    if not past:
+        return f"it came with {next(iter(values))}"
+    return f"it went with {past[-1]}" if values[past[-1]] == REMOVED else ""
+
+
 _BEARS: Mapping[str, tuple[str, ...]] = {
     "use_bias_correction_kl": ("beta",),
     "ref_model_mixup_alpha": ("sync_ref_model",),
@@ -335,8 +359,8 @@ _BEARS: Mapping[str, tuple[str, ...]] = {
 """Options that must be on for another option to bear on the target."""
 
 
-def _history(settings: Settings, _: str) -> tuple[DefaultChange, ...]:
-    """Return the changes of defaults that this configuration relies on."""
+def _history(settings: Settings, version: str) -> tuple[DefaultChange, ...]:
+    """Return the changes of defaults, in this major release or later, that are relied on."""
     kind, _said = _kind(settings)
     classes = fields_of(kind, script=False)
     found: list[DefaultChange] = []
@@ -346,7 +370,8 @@ def _history(settings: Settings, _: str) -> tuple[DefaultChange, ...]:
             continue
         releases = [release for release in values if values[release] != REMOVED]
         for before, after in pairwise(releases):
-            if _differ(key, values[before], values[after]):
+            recent = release_number(after)[:1] >= release_number(version)[:1]
+            if recent and _differ(key, values[before], values[after]):
                 found.append(DefaultChange(key, after, values[before], values[after]))
     return tuple(found)
 
@@ -368,6 +393,7 @@ TRL = Framework(
     fields=_fields,
     remedies=remedies,
     normalise=_normalise,
+    elsewhere=_elsewhere,
     history=_history,
 )
 """TRL."""
