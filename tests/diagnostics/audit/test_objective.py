@@ -1,4 +1,4 @@
-"""What follows from an objective's facts: divergence, effective beta, whether anchoring is exact."""
+"""What follows from an objective's facts: divergence, effective beta, anchoring."""
 
 import itertools
 import math

@@ -21,6 +21,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_][\w./@-]*)=(.*)", re.DOTALL)
 _OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}$]*))?\}|(\w+))")
+_MAX_LINES = 200  # of one quotation
 _LAUNCHERS = ("accelerate", "bash", "deepspeed", "exec", "nohup", "ray", "srun", "sudo", "torchrun")
 
 
@@ -129,7 +130,7 @@ def _commands(text: str, name: str) -> Iterator[list[_Word]]:
             pending = ""
         except ValueError:  # a quotation that is still open
             pending += "\n"
-            if len(pending) > 100_000:
+            if number - start > _MAX_LINES:
                 raise InputError(f"{name}:{start}: a quotation is never closed") from None
             continue
         if not goes_on:

@@ -202,7 +202,6 @@ def _grpo(values: Values, release: tuple[int, ...], shared: Mapping[str, Any]) -
     if not loss:  # before there was a choice
         loss = "grpo" if release < (0, 16) else "bnpo"
     level = values.word("ratio_level", "importance_sampling_level", of=("token", "sequence"))
-    scale = values.word("scale", "scale_rewards", of=("group", "batch", "none"))
     kinds = ("sum_then_normalize", "normalize_then_sum")
     summed = values.word("reward_transformations", "multi_objective_aggregation", of=kinds)
     each = summed == "normalize_then_sum"
@@ -223,7 +222,7 @@ def _grpo(values: Values, release: tuple[int, ...], shared: Mapping[str, Any]) -
         "reward_transformations": ("each_standardised",) if each else (),
         "reward_weight": _reward_weight(values, loss, shared),
         "baseline": "group_mean",
-        "scale": "batch_std" if each else _SCALES[scale],
+        "scale": "batch_std" if each else _scale(values),
         "aggregation": by_length,
         "kl_aggregation": by_length,
         "ratio_level": level or "token",
@@ -235,7 +234,12 @@ def _grpo(values: Values, release: tuple[int, ...], shared: Mapping[str, Any]) -
     }
 
 
-_SCALES = {"": "group_std", "group": "group_std", "batch": "batch_std", "none": "none"}
+def _scale(values: Values) -> str:
+    """Return what rewards are divided by; old releases always divided, then asked True or False."""
+    if isinstance(values.decided("scale", "scale_rewards"), bool):
+        return "group_std" if values.on("", "scale_rewards") else "none"
+    named = {"group": "group_std", "batch": "batch_std", "none": "none"}
+    return named.get(values.word("", "scale_rewards", of=tuple(named)), "group_std")
 
 
 def _fused(values: Values, release: tuple[int, ...]) -> bool:
@@ -339,8 +343,10 @@ def _ours(values: Values, settings: Settings, parts: Mapping[str, Any]) -> dict[
 def _elsewhere(settings: Settings, key: str, version: str) -> str:
     """Return which other releases have an option that this one does not have."""
     kind, _said = _kind(settings)
-    values = history_of(kind).get(key.partition(".")[0])
-    if values is None:
+    option = key.partition(".")[0]
+    values = history_of(kind).get(option)
+    inherited = values is not None and REMOVED in values.values() and option in fields_of(kind)
+    if values is None or inherited:  # it moved between TRL's class and those that it inherits from
         return ""
     wanted = release_number(version)
     past = [release for release in values if release_number(release) <= wanted]
