@@ -1,7 +1,7 @@
 """verl: Hydra YAML and dotted overrides.
 
-Claims about `verl.trainer.ppo.core_algos` (estimators, policy losses, KL penalties, aggregation) are
-tested against the functions themselves, by `make test-verl`.
+Claims about `verl.trainer.ppo.core_algos` (estimators, policy losses, KL penalties, aggregation)
+are tested against the functions themselves, by `make test-verl`.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.frameworks.framework import FieldClass, Framework, Remedy
 from polymode.diagnostics.audit.frameworks.tables import bundled_version, options_of
-from polymode.diagnostics.audit.frameworks.values import Values, classified
+from polymode.diagnostics.audit.frameworks.typed import Values, classified
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
@@ -42,8 +42,8 @@ _ESTIMATORS: Mapping[str, _Estimator] = {
     "grpo_vectorized": _Estimator("group_mean", "group_std"),
     "grpo_passk": _Estimator(
         *("none", "group_std", math.nan),
-        remark="grpo_passk gives an advantage to the best completion of a group alone, its lead over "
-        "the second: the reward of a completion depends on its group.",
+        remark="grpo_passk gives an advantage to the best completion of a group alone, its lead "
+        "over the second: the reward of a completion depends on its group.",
     ),
     "reinforce_plus_plus": _Estimator("batch_mean", "batch_std"),
     "reinforce_plus_plus_baseline": _Estimator("group_mean", "batch_std"),
@@ -248,7 +248,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     )
     given = values.word("aggregation kl_aggregation", f"{_ACTOR}loss_agg_mode", of=_AGGREGATIONS)
     aggregation = "per_sequence" if given in _PER_SEQUENCE else "constant"
-    old_gspo = mode == "gspo" and version.split(".")[:2] < ["0", "9"]
+    own = mode == "gspo" and version != "0.9.1"  # the other releases ignore the setting there
     clip = values.number("clip_low clip_high", f"{_ACTOR}clip_ratio")
     low = values.number("clip_low", f"{_ACTOR}clip_ratio_low", f"{_ACTOR}clip_ratio")
     high = values.number("clip_high", f"{_ACTOR}clip_ratio_high", f"{_ACTOR}clip_ratio")
@@ -260,7 +260,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     masked = values.word("sampler_correction", "algorithm.rollout_correction.rollout_rs")
     weighed = values.word("sampler_correction", "algorithm.rollout_correction.rollout_is")
     return {
-        "aggregation": "per_sequence" if old_gspo else aggregation,
+        "aggregation": "per_sequence" if own else aggregation,
         "kl_aggregation": aggregation,
         "ratio_level": "sequence" if mode in ("gspo", "geo_mean") else "token",
         "clip_low": (clip if low is None else low) if clipped else None,
@@ -291,12 +291,13 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
     in_reward = bool(settings.get(_USE_REWARD))
     positive = {_REWARD_BETA: 0.001} if in_reward else {_USE_REWARD: True, _REWARD_BETA: 0.001}
     filters = {f"{_ROLLOUT}top_p": 1.0, f"{_ROLLOUT}top_k": -1}
+    rloo = {"algorithm.adv_estimator": "rloo"}
     return {
         "positive_beta": Fix("Turn on the KL in the reward.", {**reward, **positive}),
         "kl_in_reward": Fix("Put k1 into the reward, and no KL into the loss.", reward),
         "reverse_kl_in_loss": Fix("Take the gradient of k2.", {f"{_ACTOR}kl_loss_type": "k3+"}),
-        "no_scale": Fix("Take rloo, which divides by nothing.", {"algorithm.adv_estimator": "rloo"}),
-        "leave_one_out": Fix("Take rloo.", {"algorithm.adv_estimator": "rloo"}),
+        "no_scale": Fix("Take rloo, which divides by nothing.", rloo),
+        "leave_one_out": Fix("Take rloo.", rloo),
         "constant_aggregation": Fix(
             "Average over all tokens of the batch.", {f"{_ACTOR}loss_agg_mode": "token-mean"}
         ),
@@ -312,8 +313,8 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
         "no_entropy_bonus": Fix("Drop the entropy bonus.", {f"{_ACTOR}entropy_coeff": 0}),
         "fixed_beta": Fix("Keep beta fixed.", {"algorithm.kl_ctrl.type": "fixed"}),
         "no_weight_decay": Fix("Do not decay weights.", {f"{_ACTOR}optim.weight_decay": 0.0}),
-        "sum_rewards": Fix("Take rloo on the sum of rewards.", {"algorithm.adv_estimator": "rloo"}),
-        "unit_reward_weight": Fix("Take rloo.", {"algorithm.adv_estimator": "rloo"}),
+        "sum_rewards": Fix("Take rloo on the sum of rewards.", rloo),
+        "unit_reward_weight": Fix("Take rloo.", rloo),
         "no_kl_clip": Fix("Take k3+, which is not clamped.", {f"{_ACTOR}kl_loss_type": "k3+"}),
     }  # fmt: skip
 

@@ -215,7 +215,7 @@ def _followed(settings: Settings) -> Settings:
 def _follow(settings: Settings, setting: Setting) -> Setting:
     """Return what an interpolation stands for, or itself where that cannot be told.
 
-    Where the value at its end was given and the interpolation was not, it stands where it was given.
+    Where the value at its end was given, and the interpolation was not, that is its source.
     """
     value, source = setting.value, setting.source
     for _ in range(_MAX_LINKS):
