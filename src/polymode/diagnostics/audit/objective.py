@@ -26,7 +26,7 @@ Placement = Literal["none", "reward", "loss"]
 Level = Literal["token", "sequence"]
 Baseline = Literal["none", "leave_one_out", "group_mean", "batch_mean", "value", "greedy"]
 Scale = Literal["none", "group_std", "batch_std"]
-Aggregation = Literal["constant", "per_sequence"]
+Aggregation = Literal["constant", "per_sequence", "times_length"]
 Descends = Literal["none", "reverse_kl", "forward_kl", "biased"]
 
 
@@ -62,7 +62,7 @@ class EffectiveObjective:
         Bound on the log-ratio or on the estimate, in nats, beyond which the KL has no gradient.
     kl_in_advantage : bool
         Whether the KL goes through baseline and scale together with the reward.
-    kl_aggregation : {"constant", "per_sequence"}
+    kl_aggregation : {"constant", "per_sequence", "times_length"}
         Weight of a token of the KL; see `aggregation`.
     reward_transformations : tuple of str
         What happens to rewards before the baseline: "clipped", "each_standardised" (each reward
@@ -79,9 +79,9 @@ class EffectiveObjective:
         Degrees of freedom of that deviation: 1 for the sample's, 0 for the population's.
     scale_epsilon : float
         Added to it.
-    aggregation : {"constant", "per_sequence"}
-        Weight of a token of the policy loss: the same for all tokens of a batch, or 1/|y| for a
-        completion y.
+    aggregation : {"constant", "per_sequence", "times_length"}
+        Weight of a token of the policy loss: the same for all tokens of a batch, or 1/|y| or |y|
+        for a completion y.
     ratio_level : {"token", "sequence"}
         Whether the importance ratio is that of a token or of the sequence.
     n_updates : float or None
@@ -92,6 +92,8 @@ class EffectiveObjective:
         The ratio is clipped at ``1 - clip_low``; None without a clip.
     clip_high : float or None
         The ratio is clipped at ``1 + clip_high``.
+    sampler_engine : str
+        Name of another engine that draws the samples ("vllm"), else "".
     sampler_correction : {"none", "truncated", "masked"}
         What is done about a sampler whose probabilities differ from the trainer's.
     temperature : float
@@ -108,7 +110,8 @@ class EffectiveObjective:
         Share of the policy in the new reference.
     drops : tuple of str
         What carries no reward gradient: "zero_variance" groups, "truncated" completions,
-        "off_policy" completions, tokens of "low_entropy", "outside_range" rewards.
+        "off_policy" completions, tokens of "low_entropy", "outside_range" rewards, completions of a
+        "sampler_mismatch".
     entropy_coef : float
         Weight of an entropy bonus in the loss; > 0 rewards entropy.
     entropy_adaptive : bool
@@ -153,6 +156,7 @@ class EffectiveObjective:
     asynchronous: bool = False
     clip_low: float | None = None
     clip_high: float | None = None
+    sampler_engine: str = ""
     sampler_correction: Literal["none", "truncated", "masked"] = "none"
     temperature: float = 1.0
     temperature_in_loss: bool = True

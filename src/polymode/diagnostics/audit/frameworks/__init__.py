@@ -5,12 +5,13 @@ from types import MappingProxyType
 
 from polymode.diagnostics.audit.frameworks.framework import (
     REMEDIES,
+    DefaultChange,
     FieldClass,
     Framework,
     Remedy,
 )
 
-__all__ = ["FRAMEWORKS", "REMEDIES", "FieldClass", "Framework", "Remedy"]
+__all__ = ["FRAMEWORKS", "REMEDIES", "DefaultChange", "FieldClass", "Framework", "Remedy"]
 
 FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({})
 """By name, read-only."""

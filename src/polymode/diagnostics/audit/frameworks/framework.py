@@ -8,7 +8,7 @@ from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.objective import EffectiveObjective
 from polymode.diagnostics.audit.settings import Settings
 
-__all__ = ["REMEDIES", "FieldClass", "Framework", "Remedy"]
+__all__ = ["REMEDIES", "DefaultChange", "FieldClass", "Framework", "Remedy"]
 
 FieldClass = Literal["target", "path", "irrelevant"]
 """What an option can change: where the run ends; only how it gets there, or how fast; neither."""
@@ -39,9 +39,41 @@ REMEDIES: Mapping[str, str] = {
 """What rules ask for by name; a framework says which of its keys do it."""
 
 
-def _no_changes(_: Settings) -> Mapping[str, Remedy]:
+@dataclass(frozen=True, slots=True)
+class DefaultChange:
+    """A release that changed what an option is when nobody sets it.
+
+    Parameters
+    ----------
+    key : str
+        The option.
+    release : str
+        The first release with the new default.
+    before : object
+        The old default.
+    after : object
+        The new one.
+    """
+
+    key: str
+    release: str
+    before: Any
+    after: Any
+
+
+def _no_remedies(_: Settings) -> Mapping[str, Remedy]:
     """Return no remedies."""
     return {}
+
+
+def _unchanged(settings: Settings) -> Settings:
+    """Return the settings as they are."""
+    return settings
+
+
+def _no_history(_: Settings, __: str) -> tuple[DefaultChange, ...]:
+    """Return no changes."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +103,10 @@ class Framework:
         From settings to what each option can change. A key may end in ``.*`` for all below it.
     remedies : callable
         From complete settings to what each name of `REMEDIES` means here; names may be missing.
+    normalise : callable
+        From settings as given to settings in the framework's own words: dashes, old names.
+    history : callable
+        From complete settings and a version to the changes of defaults that bear on the target.
     """
 
     name: str
@@ -81,7 +117,9 @@ class Framework:
     defaults: Callable[[Settings, str], tuple[Mapping[str, Any], str]]
     read: Callable[[Settings, str], EffectiveObjective]
     fields: Callable[[Settings], Mapping[str, FieldClass]]
-    remedies: Callable[[Settings], Mapping[str, Remedy]] = _no_changes
+    remedies: Callable[[Settings], Mapping[str, Remedy]] = _no_remedies
+    normalise: Callable[[Settings], Settings] = _unchanged
+    history: Callable[[Settings, str], tuple[DefaultChange, ...]] = _no_history
 
     def field_class(self, settings: Settings, key: str) -> FieldClass | None:
         """Return what an option can change, or None where the framework has no such option.
