@@ -106,33 +106,32 @@ def _detect(settings: Settings) -> float:
     return 0.9 if {"init_kl_coef", "advantage_estimator"} & set(settings) else 0.0
 
 
-def _defaults(settings: Settings, version: str) -> tuple[Mapping[str, Any], str]:
-    """Return defaults; an option under its old name takes the place of the one with the new."""
+def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
+    """Return defaults."""
     file = "cli/train_ppo_ray.py"
     options, whose = options_of("openrlhf", _TITLE, version=version, file=file)
-    given = {new for new, old in _OLD_NAMES.items() if old in settings}
-    return {key: value for key, value in options.defaults.items() if key not in given}, whose
+    return options.defaults, whose
 
 
 def _fields(_: Settings) -> Mapping[str, FieldClass]:
-    """Return what each option can change, under its old name too."""
+    """Return what each option can change."""
     options, _whose = options_of("openrlhf", _TITLE, version=bundled_version("openrlhf"), file="")
-    fields = classified(options, _TARGET, _PATH)
-    return {**fields, **{old: fields[new] for new, old in _OLD_NAMES.items()}}
+    return classified(options, _TARGET, _PATH)
 
 
-def _renamed(settings: Settings) -> Settings:
-    """Return settings under the new names."""
-    named = dict(settings.items_by_key)
-    for new, old in _OLD_NAMES.items():
-        if old in named and new not in named:
-            named[new] = Setting(new, named[old].value, named[old].source)
+def _normalise(settings: Settings) -> Settings:
+    """Return settings under the names of today."""
+    new_names = {old: new for new, old in _OLD_NAMES.items()}
+    named: dict[str, Setting] = {}
+    for key, setting in settings.items_by_key.items():
+        new = new_names.get(key, key)
+        named[new] = Setting(new, setting.value, setting.source)
     return Settings(named, settings.name, settings.program)
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:
     """Return what a run of these settings descends."""
-    values = Values(_renamed(settings), _TITLE)
+    values = Values(settings, _TITLE)
     name = values.word("trainer baseline scale", _ESTIMATOR, of=list(_ESTIMATORS))
     estimator = _ESTIMATORS.get(name, _Estimator("none"))
     facts = (
@@ -229,6 +228,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "clip_high": low_high[1] if low_high else clip,
         "n_updates": max(rollouts * n_samples / batch, 1.0) * epochs if known else None,
         "asynchronous": values.on("asynchronous", "train.async_enable"),
+        "sampler_engine": "vllm",
         "sampler_correction": "none"
         if level in ("", "off")
         else "truncated"
@@ -261,7 +261,7 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
     return {
         "positive_beta": Fix("Set a KL coefficient above 0.", {_BETA: 0.01, **in_reward}),
         "kl_in_reward": Fix("Put k1 into the reward.", in_reward),
-        "reverse_kl_in_loss": Fix("Take the gradient of the reverse KL.", {_UNBIASED: True}),
+        "reverse_kl_in_loss": Fix("Take k2.", {_KIND: "k2"}),
         "no_scale": Fix("Take rloo, which divides by nothing.", rloo),
         "leave_one_out": Fix("Take rloo.", rloo),
         "constant_aggregation": Fix("Average over tokens.", {"actor.loss_agg_mode": "token-mean"}),
@@ -287,5 +287,6 @@ OPENRLHF = Framework(
     read=_read,
     fields=_fields,
     remedies=_remedies,
+    normalise=_normalise,
 )
 """OpenRLHF."""

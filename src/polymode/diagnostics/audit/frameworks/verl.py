@@ -267,6 +267,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
         "clip_high": (clip if high is None else high) if clipped else None,
         "n_updates": None if not batch or not mini else max(batch / mini, 1.0) * epochs,
         "asynchronous": "async" in trainer,
+        "sampler_engine": values.word("sampler_engine", f"{_ROLLOUT}name").strip("?"),
         "sampler_correction": "masked" if masked else "truncated" if weighed else "none",
         "entropy_coef": values.number("entropy_coef", f"{_ACTOR}entropy_coeff") or 0.0,
         "weight_decay": values.number("weight_decay", f"{_ACTOR}optim.weight_decay") or 0.0,
