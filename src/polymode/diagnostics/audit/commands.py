@@ -6,7 +6,7 @@ the shell would have to compute stays as it is written.
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_][\w./@-]*)=(.*)", re.DOTALL)
 _OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}$]*))?\}|(\w+))")
+_ARRAY = re.compile(r"([A-Za-z_]\w*)\+?=\((.*)", re.DOTALL)
+_UNFOLDED = re.compile(r"\$\{([A-Za-z_]\w*)\[[@*]\]\}")
+_MAX_WORDS, _MAX_LENGTH, _MAX_NESTED = 10_000, 10_000, 4
 _LAUNCHERS = ("accelerate", "bash", "deepspeed", "exec", "nohup", "ray", "srun", "sudo", "torchrun")
 
 
@@ -52,11 +55,13 @@ def script_settings(path: Path) -> Settings:
     """
     variables: dict[str, str] = {}
     best: tuple[int, list[_Word]] = (0, [])
-    for command in _commands(read_text(path), str(path)):
+    for command in _unfolded(_commands(read_text(path), str(path)), str(path)):
         words = [_Word(_filled(word.text, variables), word.line) for word in command]
         words = words[1:] if words and words[0].text == "export" else words
         while words and _ASSIGNMENT.fullmatch(words[0].text):
             name, _, value = words.pop(0).text.partition("=")
+            if len(value) > _MAX_LENGTH:
+                raise InputError(f"{path} unfolds into more than {_MAX_LENGTH:,} characters")
             variables[name] = value
         n_options = sum(_is_option(word.text) for word in words)
         if n_options > best[0]:
@@ -138,6 +143,31 @@ def _commands(text: str, name: str) -> Iterator[list[_Word]]:
     yield command
 
 
+def _unfolded(commands: Iterable[list[_Word]], name: str) -> Iterator[list[_Word]]:
+    """Yield commands with their arrays, ``ARGS=(…)``, unfolded where ``${ARGS[@]}`` stands."""
+    arrays: dict[str, list[_Word]] = {}
+    array: list[_Word] | None = None
+    for command in commands:
+        rest: list[_Word] = []
+        for word in command:
+            begins = _ARRAY.fullmatch(word.text) if array is None and not rest else None
+            if begins:
+                appended = arrays.get(begins[1], []) if "+=(" in word.text else []
+                arrays[begins[1]] = array = [*appended]
+                word = _Word(begins[2], word.line)
+            if array is None:
+                found = _UNFOLDED.fullmatch(word.text)
+                rest += arrays.get(found[1], []) if found else [word]
+                continue
+            ends = word.text.endswith(")") and "(" not in word.text
+            text = word.text[:-1] if ends else word.text
+            array += [_Word(text, word.line)] if text else []
+            array = None if ends else array
+            if (array is not None and len(array) > _MAX_WORDS) or len(rest) > _MAX_WORDS:
+                raise InputError(f"{name} unfolds into more than {_MAX_WORDS:,} words")
+        yield rest
+
+
 def _filled(text: str, variables: Mapping[str, str]) -> str:
     """Return a word with its variables filled in, as far as they are known."""
 
@@ -145,7 +175,11 @@ def _filled(text: str, variables: Mapping[str, str]) -> str:
         default = match[2]
         return variables.get(match[1] or match[3], match[0] if default is None else default)
 
-    return _VARIABLE.sub(value, text)
+    for _ in range(_MAX_NESTED):  # ${A:-${B:-0.1}}, from within
+        text, before = _VARIABLE.sub(value, text), text
+        if text == before or len(text) > _MAX_LENGTH:
+            break
+    return text
 
 
 def _is_option(word: str) -> bool:

@@ -57,7 +57,7 @@ _PATH = (
         "policy.max_grad_norm",
         "grpo.batch_multiplier",
         "grpo.max_num_steps",
-        "grpo.reward_shaping.",
+        *("grpo.reward_shaping.", "policy.generation.backend"),
     ),
 )
 _FREE = (

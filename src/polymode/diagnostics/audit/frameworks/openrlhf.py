@@ -14,7 +14,11 @@ from typing import Any
 
 from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.frameworks.framework import FieldClass, Framework, Remedy
-from polymode.diagnostics.audit.frameworks.tables import bundled_version, options_of
+from polymode.diagnostics.audit.frameworks.tables import (
+    bundled_options,
+    bundled_version,
+    options_of,
+)
 from polymode.diagnostics.audit.frameworks.typed import Values, classified
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Setting, Settings
@@ -115,8 +119,7 @@ def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
 
 def _fields(_: Settings) -> Mapping[str, FieldClass]:
     """Return what each option can change."""
-    options, _whose = options_of("openrlhf", _TITLE, version=bundled_version("openrlhf"), file="")
-    return classified(options, _TARGET, _PATH)
+    return classified(bundled_options("openrlhf"), _TARGET, _PATH)
 
 
 def _normalise(settings: Settings) -> Settings:

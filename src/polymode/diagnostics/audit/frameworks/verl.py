@@ -11,7 +11,11 @@ from typing import Any
 
 from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.frameworks.framework import FieldClass, Framework, Remedy
-from polymode.diagnostics.audit.frameworks.tables import bundled_version, options_of
+from polymode.diagnostics.audit.frameworks.tables import (
+    bundled_options,
+    bundled_version,
+    options_of,
+)
 from polymode.diagnostics.audit.frameworks.typed import Values, classified
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
@@ -112,12 +116,14 @@ _PATH = (
     *("critic.", "data.", "reward.", "reward_model.", "trainer.v1.", "actor_rollout_ref.model."),
     *(f"{_ROLLOUT}response_length", "trainer.total_epochs", "trainer.total_training_steps"),
 )
+_HYDRA = ("config-name", "config-path", "config-dir", "model_engine")
 _FREE = (
     *("defaults", "hydra", "ray_kwargs", "custom_reward_function", "reward", "reward_model"),
     *(f"{_ROLLOUT}engine_kwargs", f"{_ROLLOUT}agent", f"{_ROLLOUT}multi_turn"),
     *(f"{_ROLLOUT}checkpoint_engine", "actor_rollout_ref.model.override_config"),
     *(f"{place}{engine}" for place in (_ACTOR, "actor_rollout_ref.ref.", "critic.")
-      for engine in ("fsdp_config", "megatron", "veomni", "torchtitan", "optim", "profiler")),
+      for engine in ("fsdp_config", "megatron", "veomni", "torchtitan", "engine", "optim",
+                     "profiler")),
     *("actor_rollout_ref.nccl_timeout", "data.custom_cls", "data.apply_chat_template_kwargs"),
     *("actor_rollout_ref.model.override_config", "global_profiler", "async_training", "rollout"),
 )  # fmt: skip
@@ -137,10 +143,11 @@ def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
     return options.defaults, whose
 
 
-def _fields(_: Settings) -> Mapping[str, FieldClass]:
-    """Return what each option can change."""
-    options, _whose = options_of("verl", _TITLE, version=bundled_version("verl"), file="")
-    return classified(options, _TARGET, _PATH, _FREE)
+def _fields(settings: Settings) -> Mapping[str, FieldClass]:
+    """Return what each option can change; Hydra's own (``--config-name``, ``a@b``) change files."""
+    fields = classified(bundled_options("verl"), _TARGET, _PATH, _FREE)
+    hydra = (*_HYDRA, *(key for key in settings if "@" in key))
+    return {**fields, **dict.fromkeys(hydra, "irrelevant")}
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:
