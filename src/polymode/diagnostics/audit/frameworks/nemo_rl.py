@@ -22,7 +22,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     options_of,
     release,
 )
-from polymode.diagnostics.audit.frameworks.typed import Values, classified
+from polymode.diagnostics.audit.frameworks.typed import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
@@ -195,6 +195,7 @@ def _loss(values: Values) -> dict[str, Any]:
     prompts = values.number("n_updates", "grpo.num_prompts_per_step")
     n_samples = values.number("n_updates", "grpo.num_generations_per_prompt") or 1.0
     batch = values.number("n_updates", "policy.train_global_batch_size")
+    completions = None if prompts is None else prompts * n_samples
     forced = values.on("clip_low clip_high", "loss_fn.force_on_policy_ratio")
     plain = values.on("clip_low clip_high", "loss_fn.disable_ppo_ratio")
     low = values.number("clip_low", "loss_fn.ratio_clip_min")
@@ -208,7 +209,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "ratio_level": "sequence" if sequence else "token",
         "clip_low": None if forced or plain else low,
         "clip_high": None if forced or plain else high,
-        "n_updates": max(prompts * n_samples / batch, 1.0) if prompts and batch else None,
+        "n_updates": updates(completions, batch, None),
         "asynchronous": values.on("asynchronous", "grpo.async_grpo.enabled"),
         "sampler_engine": values.word("sampler_engine", "policy.generation.backend"),
         "sampler_correction": "none" if not kind else "truncated" if kind == "tis" else "masked",
@@ -232,8 +233,9 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
     """Return which keys do what a rule asks for; no estimator has the KL of whole sequences."""
     prompts = settings.get("grpo.num_prompts_per_step")
     n_samples = settings.get("grpo.num_generations_per_prompt")
-    known = isinstance(prompts, int) and isinstance(n_samples, int)
-    whole = {"policy.train_global_batch_size": prompts * n_samples} if known else {}
+    whole: dict[str, Any] = {}
+    if isinstance(prompts, int) and isinstance(n_samples, int):
+        whole = {"policy.train_global_batch_size": prompts * n_samples}
     full = {"policy.generation.top_p": 1.0, "policy.generation.top_k": None}
     return {
         "positive_beta": Fix("Set a KL coefficient above 0.", {_BETA: 0.01, _IN_REWARD: False}),

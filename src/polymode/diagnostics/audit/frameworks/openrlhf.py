@@ -19,7 +19,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     bundled_version,
     options_of,
 )
-from polymode.diagnostics.audit.frameworks.typed import Values, classified
+from polymode.diagnostics.audit.frameworks.typed import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Setting, Settings
 
@@ -217,10 +217,10 @@ def _loss(values: Values) -> dict[str, Any]:
     rollouts = values.number("n_updates", "rollout.batch_size")
     n_samples = values.number("n_updates", "rollout.n_samples_per_prompt") or 1.0
     batch = values.number("n_updates", "train.batch_size")
-    epochs = values.number("n_updates", "train.max_epochs") or 1.0
+    epochs = values.number("n_updates", "train.max_epochs")
     level = values.word("sampler_correction", "algo.advantage.is_correction_level")
     corrects = values.word("sampler_correction", "algo.advantage.is_correction_mode")
-    known = rollouts and batch
+    completions = None if rollouts is None else rollouts * n_samples
     return {
         "aggregation": "per_sequence"
         if kind == "gspo" or mode == "seq-mean-token-mean"
@@ -229,7 +229,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "ratio_level": "sequence" if kind == "gspo" else "token",
         "clip_low": low_high[0] if low_high else clip,
         "clip_high": low_high[1] if low_high else clip,
-        "n_updates": max(rollouts * n_samples / batch, 1.0) * epochs if known else None,
+        "n_updates": updates(completions, batch, epochs),
         "asynchronous": values.on("asynchronous", "train.async_enable"),
         "sampler_engine": "vllm",
         "sampler_correction": "none"

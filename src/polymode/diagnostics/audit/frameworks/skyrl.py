@@ -20,7 +20,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     bundled_version,
     options_of,
 )
-from polymode.diagnostics.audit.frameworks.typed import Values, classified
+from polymode.diagnostics.audit.frameworks.typed import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
@@ -193,7 +193,7 @@ def _loss(values: Values) -> dict[str, Any]:
     reduction = values.word("aggregation", f"{_A}loss_reduction", of=list(_REDUCTIONS))
     batch = values.number("n_updates", "trainer.train_batch_size")
     mini = values.number("n_updates", "trainer.policy_mini_batch_size")
-    epochs = values.number("n_updates", "trainer.update_epochs_per_batch") or 1.0
+    epochs = values.number("n_updates", "trainer.update_epochs_per_batch")
     correction = f"{_A}off_policy_correction."
     weighed = values.word("sampler_correction", f"{correction}tis_ratio_type")
     masked = values.word("sampler_correction", f"{correction}sequence_mask_metric")
@@ -205,7 +205,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "ratio_level": "sequence" if kind == "gspo" else "token",
         "clip_low": low if kind in _CLIPPED else None,
         "clip_high": high if kind in _CLIPPED else None,
-        "n_updates": max(batch / mini, 1.0) * epochs if batch and mini else None,
+        "n_updates": updates(batch, mini, epochs),
         "asynchronous": values.on("asynchronous", "trainer.fully_async.enabled"),
         "sampler_engine": values.word("sampler_engine", f"{_G}inference_engine.backend"),
         "sampler_correction": "masked" if masked else "truncated" if weighed else "none",

@@ -9,7 +9,6 @@ look like one is theirs.
 """
 
 import difflib
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     bundled_version,
     options_of,
 )
-from polymode.diagnostics.audit.frameworks.typed import Values, classified
+from polymode.diagnostics.audit.frameworks.typed import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Setting, Settings
 
@@ -176,8 +175,8 @@ def _loss(values: Values, name: str) -> dict[str, Any]:
     batch = values.number("n_updates", "global-batch-size")
     rollouts = values.number("n_updates", "rollout-batch-size")
     n_samples = values.number("n_updates", "n-samples-per-prompt") or 1.0
-    if steps is None and batch and rollouts:
-        steps = max(math.floor(rollouts * n_samples / batch), 1.0)
+    if steps is None:
+        steps = updates(None if rollouts is None else rollouts * n_samples, batch, None)
     terms = {
         "router_aux_loss": bool(values.number("extra_terms", "moe-aux-loss-coeff")),
         "distillation": values.on("extra_terms", "use-opd"),

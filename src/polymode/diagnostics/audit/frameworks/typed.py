@@ -11,7 +11,7 @@ from polymode.diagnostics.audit.objective import Decided
 from polymode.diagnostics.audit.settings import Setting, Settings
 from polymode.errors import ConfigError
 
-__all__ = ["Values", "classified"]
+__all__ = ["Values", "classified", "updates"]
 
 _LINK = re.compile(r"\$\{(?:oc\.select:)?(?P<key>[\w.-]+)(?:,(?P<default>[^}]*))?\}")
 _MAX_LINKS = 16
@@ -257,4 +257,32 @@ def classified(
     begins = tuple(word for word in path if word.endswith("."))
     fields |= {key: "path" for key in keys if key in path or key.startswith(begins)}
     fields |= dict.fromkeys(target, "target")
-    return fields | {f"{key}.*": "irrelevant" for key in free}
+    below: dict[str, FieldClass] = {f"{key}.*": "irrelevant" for key in free}
+    return fields | below
+
+
+def updates(samples: float | None, per_step: float | None, epochs: float | None) -> float | None:
+    """Return the optimiser steps for each batch of samples, or None where they cannot be told.
+
+    Parameters
+    ----------
+    samples : float or None
+        Size of a batch of samples.
+    per_step : float or None
+        How many of them a step takes.
+    epochs : float or None
+        How often all of them are gone through; None is once.
+
+    Returns
+    -------
+    float or None
+        At least 1 for each epoch.
+
+    Examples
+    --------
+    >>> updates(1024, 256, 1)
+    4.0
+    """
+    if not samples or not per_step:
+        return None
+    return max(samples / per_step, 1.0) * (epochs or 1.0)

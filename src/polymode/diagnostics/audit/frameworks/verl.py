@@ -16,7 +16,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     bundled_version,
     options_of,
 )
-from polymode.diagnostics.audit.frameworks.typed import Values, classified
+from polymode.diagnostics.audit.frameworks.typed import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
@@ -262,7 +262,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     clipped = mode not in _UNCLIPPED
     batch = values.number("n_updates", "data.train_batch_size")
     mini = values.number("n_updates", f"{_ACTOR}ppo_mini_batch_size")
-    epochs = values.number("n_updates", f"{_ACTOR}ppo_epochs") or 1.0
+    epochs = values.number("n_updates", f"{_ACTOR}ppo_epochs")
     trainer = values.word("asynchronous", "trainer.v1.trainer_mode")
     masked = values.word("sampler_correction", "algorithm.rollout_correction.rollout_rs")
     weighed = values.word("sampler_correction", "algorithm.rollout_correction.rollout_is")
@@ -272,7 +272,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
         "ratio_level": "sequence" if mode in ("gspo", "geo_mean") else "token",
         "clip_low": (clip if low is None else low) if clipped else None,
         "clip_high": (clip if high is None else high) if clipped else None,
-        "n_updates": None if not batch or not mini else max(batch / mini, 1.0) * epochs,
+        "n_updates": updates(batch, mini, epochs),
         "asynchronous": "async" in trainer,
         "sampler_engine": values.word("sampler_engine", f"{_ROLLOUT}name").strip("?"),
         "sampler_correction": "masked" if masked else "truncated" if weighed else "none",
