@@ -211,6 +211,44 @@ class EffectiveObjective:
         off_policy = self.asynchronous or self.n_updates is None or self.n_updates > 1
         return off_policy and not (self.clip_low is None and self.clip_high is None)
 
+    def anchoring_problems(self) -> tuple[str, ...]:
+        """Return why anchored rewards would have no flat optimum; empty where they have one.
+
+        Returns
+        -------
+        tuple of str
+            One reason each, the gravest first.
+        """
+        own = self.divergence != "none" and not self.kl_in_advantage
+        tests = {
+            "nothing regularises, so the rarest good output, which has the largest bonus, takes "
+            "all": self.divergence == "none",
+            f"the KL is {self.divergence.replace('_', ' ')}, and the bonus is that of the "
+            "reverse KL": self.divergence in ("forward_kl", "biased"),
+            "the KL is that of tokens, and the bonus is that of whole outputs": self.level
+            == "token",
+            "rewards are divided by a deviation and the KL is not, so that the bonus no longer "
+            "fits beta": own and self.scale != "none",
+            "rewards weigh less than the KL, so that the bonus no longer fits beta": own
+            and self.scale == "none"
+            and self.beta_eff(0.5) != self.beta,
+            "each reward function is standardised, the bonus too": "each_standardised"
+            in self.reward_transformations,
+            "rewards are clipped, the bonus too": self.reward_clip is not None,
+            "the reference moves": self.reference == "moving",
+            "the target tilts with length": self.aggregation != "constant",
+            "an entropy bonus is a second reference": bool(self.entropy_coef)
+            or self.entropy_adaptive,
+            "log-probabilities are not those of the sampling distribution": bool(
+                self.truncated_sampling
+            )
+            or not self.temperature_in_loss,
+            "groups, completions or tokens are dropped": bool(
+                {"zero_variance", "low_entropy", "off_policy"} & set(self.drops)
+            ),
+        }
+        return tuple(reason for reason, holds in tests.items() if holds)
+
     def beta_eff(self, success_rate: float, group_size: int | None = None) -> float:
         r"""Return the strength of the KL beside a reward gap of 1.
 

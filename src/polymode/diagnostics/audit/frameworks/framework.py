@@ -61,6 +61,11 @@ class DefaultChange:
     after: Any
 
 
+def _always(_: Settings, __: str, ___: str) -> str:
+    """Return that nothing is known of other releases."""
+    return ""
+
+
 def _no_remedies(_: Settings) -> Mapping[str, Remedy]:
     """Return no remedies."""
     return {}
@@ -105,6 +110,9 @@ class Framework:
         From complete settings to what each name of `REMEDIES` means here; names may be missing.
     normalise : callable
         From settings as given to settings in the framework's own words: dashes, old names.
+    elsewhere : callable
+        From settings, a key and a version to what other releases know of an option that this one
+        does not have ("0.14.0 to 0.27.0 had it"), "" where none ever had it or this one has it.
     history : callable
         From complete settings and a version to the changes of defaults that bear on the target.
     """
@@ -119,6 +127,7 @@ class Framework:
     fields: Callable[[Settings], Mapping[str, FieldClass]]
     remedies: Callable[[Settings], Mapping[str, Remedy]] = _no_remedies
     normalise: Callable[[Settings], Settings] = _unchanged
+    elsewhere: Callable[[Settings, str, str], str] = _always
     history: Callable[[Settings, str], tuple[DefaultChange, ...]] = _no_history
 
     def field_class(self, settings: Settings, key: str) -> FieldClass | None:
