@@ -16,7 +16,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     bundled_version,
     options_of,
 )
-from polymode.diagnostics.audit.frameworks.typed import Values, classified, updates
+from polymode.diagnostics.audit.frameworks.values import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
