@@ -202,7 +202,7 @@ def _strangers(
         elif framework.field_class(settings, key) is None:
             hint = did_you_mean(key, fields)
             line = "" if setting.source.line is None else f"line {setting.source.line}: "
-            if refuse and hint:
+            if refuse and hint and not setting.added:
                 problems.append(f"{line}unknown option {key!r}{hint}")
             strangers.append(setting)
     if problems:

@@ -218,6 +218,7 @@ def _options(words: list[_Word], source: Any) -> Iterator[tuple[str, Setting]]:
         word = words[i]
         i += 1
         match = _OVERRIDE.fullmatch(word.text)
+        added = word.text.startswith("+")
         if match is None:
             match = _OPTION.fullmatch(word.text) if word.text.startswith("-") else None
             if match is None:
@@ -230,7 +231,7 @@ def _options(words: list[_Word], source: Any) -> Iterator[tuple[str, Setting]]:
                 value = True if not values else values[0] if len(values) == 1 else values
                 yield from _flat(match[1], value, source(word.line))
                 continue
-        yield from _flat(match[1], yaml_value(match[2]), source(word.line))
+        yield from _flat(match[1], yaml_value(match[2]), source(word.line), added=added)
 
 
 def _starts_option(word: str) -> bool:
@@ -238,10 +239,12 @@ def _starts_option(word: str) -> bool:
     return _is_option(word) or (word.startswith("-") and word[1:2].isalpha())
 
 
-def _flat(key: str, value: Any, source: Source) -> Iterator[tuple[str, Setting]]:
+def _flat(
+    key: str, value: Any, source: Source, *, added: bool = False
+) -> Iterator[tuple[str, Setting]]:
     """Yield a value, a mapping under dotted keys."""
     if isinstance(value, Mapping) and value:
         for name, item in value.items():
-            yield from _flat(f"{key}.{name}", item, source)
+            yield from _flat(f"{key}.{name}", item, source, added=added)
     else:
-        yield key, Setting(key, value, source)
+        yield key, Setting(key, value, source, added)

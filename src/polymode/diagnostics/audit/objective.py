@@ -288,12 +288,12 @@ class EffectiveObjective:
         Returns
         -------
         float
-            NaN where the group size is not known and counts.
+            NaN where the group size counts and is not known, or is 1.
         """
         n = group_size or self.group_size
         if self.baseline != "group_mean" and self.scale != "group_std":
             shrink = 1.0
-        elif n is None:
+        elif n is None or n < 2:
             return math.nan
         else:
             shrink = (n - 1) / n if self.baseline == "group_mean" else 1.0

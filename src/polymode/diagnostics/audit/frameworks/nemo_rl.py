@@ -7,8 +7,11 @@ inherit.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from polymode.diagnostics.audit.documents import document_settings
 from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.frameworks.framework import (
     DefaultChange,
@@ -24,7 +27,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
 )
 from polymode.diagnostics.audit.frameworks.values import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
-from polymode.diagnostics.audit.settings import Settings
+from polymode.diagnostics.audit.settings import Setting, Settings
 
 __all__ = ["NEMO_RL"]
 
@@ -35,6 +38,7 @@ _STD, _LOO = "grpo.adv_estimator.normalize_rewards", "grpo.adv_estimator.use_lea
 _BETA, _KIND = "loss_fn.reference_policy_kl_penalty", "loss_fn.reference_policy_kl_type"
 _IN_REWARD, _CLAMP = "loss_fn.use_kl_in_reward", "loss_fn.kl_output_clamp_value"
 _DECAY = "policy.optimizer.kwargs.weight_decay"
+_EXEMPLAR, _MAX_INHERITED = "grpo_math_1B.yaml", 8
 _RATIO_SINCE = (0, 7)  # before, the KL in the loss had no ratio, and descended the forward KL
 
 _TARGET = (
@@ -69,8 +73,15 @@ _FREE = (
         "logger",
         "checkpointing",
     ),
-    *("policy.draft", "data_plane", "cluster", "on_policy_distillation", "reward_penalties"),
-    "reward_model_env",
+    *(
+        "policy.draft",
+        "data_plane",
+        "cluster",
+        "teacher",
+        "on_policy_distillation",
+        "reward_penalties",
+    ),
+    *("reward_model_env", "policy.router_replay", "grpo.adv_estimator", "value", "critic"),
 )
 
 
@@ -79,8 +90,35 @@ def _detect(settings: Settings) -> float:
     if "nemo_rl" in settings.program or "run_grpo" in settings.program:
         return 1.0
     sections = {key.partition(".")[0] for key in settings}
-    own = "loss_fn" in sections or "grpo" in sections
-    return 1.0 if own and sections & {"policy", "cluster", "loss_fn"} else 0.8 if own else 0.0
+    own = sections & {"loss_fn", "grpo", "ppo"}
+    if own and sections & {"policy", "cluster", "loss_fn", "defaults"}:
+        return 1.0
+    inherits = str(settings.get("defaults", "")).endswith((".yaml", ".yml"))
+    if inherits and sections & {"policy", "cluster", "checkpointing", "data_plane", "env", "data"}:
+        return 0.9
+    return 0.8 if own else 0.0
+
+
+def _normalise(settings: Settings) -> Settings:
+    """Return settings over the files that they inherit; PPO's section under the name of GRPO's."""
+    named: dict[str, Setting] = {}
+    for key, setting in _inherited(settings, _MAX_INHERITED).items_by_key.items():
+        new = f"grpo.{key[4:]}" if key.startswith("ppo.") else key
+        named[new] = replace(setting, key=new)
+    return Settings(named, settings.name, settings.program)
+
+
+def _inherited(settings: Settings, n_left: int) -> Settings:
+    """Return settings over the file that ``defaults:`` names, where that lies beside them."""
+    parent = settings.setting("defaults")
+    if parent is None or not isinstance(parent.value, str) or parent.source.kind != "file":
+        return settings
+    path = Path(parent.source.where).parent / parent.value
+    if not path.is_file() or n_left == 0:
+        return settings
+    own = {key: item for key, item in settings.items_by_key.items() if key != "defaults"}
+    child = Settings(own, settings.name, settings.program)
+    return child.over(_inherited(document_settings(path), n_left - 1))
 
 
 def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
@@ -101,6 +139,11 @@ def _read(settings: Settings, version: str) -> EffectiveObjective:
     facts = (
         _kl(values, name, version) | _advantage(values, name) | _loss(values) | _sampling(values)
     )
+    if values.word("trainer", "defaults"):
+        values.remarks.append(
+            f"The file that defaults: names is not there: what is not set here is taken to be as in "
+            f"{_EXEMPLAR}."
+        )
     return EffectiveObjective(
         framework="nemo_rl", version=version, trainer=name, **facts, **values.finish()
     )
@@ -282,6 +325,7 @@ NEMO_RL = Framework(
     read=_read,
     fields=_fields,
     remedies=_remedies,
+    normalise=_normalise,
     history=_history,
 )
 """NeMo-RL."""

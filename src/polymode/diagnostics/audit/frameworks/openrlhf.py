@@ -80,6 +80,8 @@ _OLD_NAMES: Mapping[str, str] = {
 }
 """Names before options were grouped, in 0.10."""
 
+_GONE = ("algo.advantage.is_correction_enable", "algo.advantage.is_correction_type")
+
 _TARGET = (
     *(_ESTIMATOR, _STD_OFF, _BETA, _USE_LOSS, _KIND, _UNBIASED, "algo.kl.target"),
     *("algo.kl.horizon", "algo.advantage.gamma", "algo.advantage.lambd"),
@@ -130,6 +132,11 @@ def _normalise(settings: Settings) -> Settings:
         new = new_names.get(key, key)
         named[new] = Setting(new, setting.value, setting.source)
     return Settings(named, settings.name, settings.program)
+
+
+def _elsewhere(_: Settings, key: str, __: str) -> str:
+    """Return which releases know an option that the newest does not have."""
+    return "0.11.0 had it" if key in _GONE else ""
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:
@@ -291,5 +298,6 @@ OPENRLHF = Framework(
     fields=_fields,
     remedies=_remedies,
     normalise=_normalise,
+    elsewhere=_elsewhere,
 )
 """OpenRLHF."""

@@ -8,7 +8,6 @@ Options of Megatron and SGLang share the command line: a flag that is not slime'
 look like one is theirs.
 """
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     bundled_version,
     options_of,
 )
-from polymode.diagnostics.audit.frameworks.values import Values, classified, updates
+from polymode.diagnostics.audit.frameworks.values import Values, classified, updates, with_foreign
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Setting, Settings
 
@@ -30,7 +29,6 @@ _GRPO = ("grpo", "gspo", "cispo")
 _BASELINE = "reinforce_plus_plus_baseline"
 _ESTIMATORS = (*_GRPO, "reinforce_plus_plus", _BASELINE, "ppo")
 _MEGATRON = {"weight-decay": 0.01, "moe-aux-loss-coeff": 0.0}  # Megatron's own, with its defaults
-_LOOKS_LIKE = 0.9  # similarity from which an unknown flag counts as a misspelt one of slime
 
 _TARGET = (
     *("advantage-estimator", "kl-coef", "use-kl-loss", "kl-loss-coef", "kl-loss-type"),
@@ -75,13 +73,7 @@ def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
 
 def _fields(settings: Settings) -> Mapping[str, FieldClass]:
     """Return what each option can change; flags of Megatron and SGLang change nothing."""
-    fields = classified(bundled_options("slime"), _TARGET, _PATH)
-    foreign = [
-        key
-        for key in settings
-        if key not in fields and not difflib.get_close_matches(key, fields, 1, _LOOKS_LIKE)
-    ]
-    return {**fields, **dict.fromkeys(foreign, "irrelevant")}
+    return with_foreign(classified(bundled_options("slime"), _TARGET, _PATH), settings)
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:

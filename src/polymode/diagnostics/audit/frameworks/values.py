@@ -1,7 +1,8 @@
 """Typed values out of settings, for readers: interpolations followed, problems collected."""
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from polymode.core.checks import known
@@ -11,10 +12,11 @@ from polymode.diagnostics.audit.objective import Decided
 from polymode.diagnostics.audit.settings import Setting, Settings
 from polymode.errors import ConfigError
 
-__all__ = ["Values", "classified", "updates"]
+__all__ = ["Values", "classified", "updates", "with_foreign"]
 
 _LINK = re.compile(r"\$\{(?:oc\.select:)?(?P<key>[\w.-]+)(?:,(?P<default>[^}]*))?\}")
 _MAX_LINKS = 16
+_SAME_WORD, _SAME_KEY = 0.85, 0.93  # similarities from which a word counts as a misspelt one
 _IDLE = {
     "top_p": (1.0,),
     "top_k": (-1.0, 0.0),
@@ -258,7 +260,39 @@ def classified(
     fields |= {key: "path" for key in keys if key in path or key.startswith(begins)}
     fields |= dict.fromkeys(target, "target")
     below: dict[str, FieldClass] = {f"{key}.*": "irrelevant" for key in free}
-    return fields | below
+    whole: dict[str, FieldClass] = dict.fromkeys(free, "irrelevant")
+    return whole | below | fields
+
+
+def with_foreign(
+    fields: Mapping[str, FieldClass], settings: Iterable[str]
+) -> Mapping[str, FieldClass]:
+    """Return fields with every option that we do not know and that is no misspelling of one.
+
+    For frameworks that hand options on to others, or whose own list we do not have in full.
+
+    Parameters
+    ----------
+    fields : mapping of str to str
+        What we know.
+    settings : iterable of str
+        Keys that are set.
+
+    Returns
+    -------
+    mapping of str to str
+        With unknown options as "irrelevant".
+    """
+    foreign = [key for key in settings if key not in fields and not _looks_like_one(key, fields)]
+    return {**fields, **dict.fromkeys(foreign, "irrelevant")}
+
+
+def _looks_like_one(key: str, fields: Iterable[str]) -> bool:
+    """Return whether a key is nearly one of ours, or its last word nearly one beside it."""
+    parent, _, last = key.rpartition(".")
+    beside = [own.rpartition(".")[2] for own in fields if own.rpartition(".")[0] == parent]
+    near = difflib.get_close_matches(last, beside, 1, _SAME_WORD)
+    return bool(near or difflib.get_close_matches(key, fields, 1, _SAME_KEY))
 
 
 def updates(samples: float | None, per_step: float | None, epochs: float | None) -> float | None:

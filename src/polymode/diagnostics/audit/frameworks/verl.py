@@ -233,18 +233,22 @@ def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, An
             values.remarks.append(
                 f"{key} is {discount:g}: rewards, and a KL in them, are discounted."
             )
+    group_size = values.whole("group_size", f"{_ROLLOUT}n")
+    baseline = estimator.baseline
+    if group_size == 1 and baseline in ("group_mean", "leave_one_out"):  # verl's own exception
+        baseline, scale = "none", "batch_std" if estimator.scale == "batch_std" else "none"
     drops = ("zero_variance",) if values.on("drops", "algorithm.filter_groups.enable") else ()
     transformations = ("each_standardised",) if name == "gdpo" else ()
     if values.on("reward_transformations", "algorithm.use_pf_ppo") and name == "gae":
         transformations += ("resampled_by_reward",)
     return {
-        "baseline": estimator.baseline,
+        "baseline": baseline,
         "scale": scale,
         "scale_epsilon": 1e-6 if scale == "group_std" else 1e-8,
         "reward_weight": estimator.reward_weight,
         "reward_transformations": transformations,
         "drops": drops,
-        "group_size": values.whole("group_size", f"{_ROLLOUT}n"),
+        "group_size": group_size,
     }
 
 
