@@ -25,7 +25,7 @@ from polymode.diagnostics.audit.frameworks.tables import (
     options_of,
     release,
 )
-from polymode.diagnostics.audit.frameworks.values import Values, classified, updates
+from polymode.diagnostics.audit.frameworks.values import Values, classified, updates, with_foreign
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Setting, Settings
 
@@ -127,9 +127,10 @@ def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
     return options.defaults, whose
 
 
-def _fields(_: Settings) -> Mapping[str, FieldClass]:
-    """Return what each option can change."""
-    return classified(bundled_options("nemo_rl"), _TARGET, _PATH, _FREE)
+def _fields(settings: Settings) -> Mapping[str, FieldClass]:
+    """Return what each option can change; the exemplar does not have all of them."""
+    fields = classified(bundled_options("nemo_rl"), _TARGET, _PATH, _FREE)
+    return with_foreign(fields, settings)
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:
@@ -141,8 +142,8 @@ def _read(settings: Settings, version: str) -> EffectiveObjective:
     )
     if values.word("trainer", "defaults"):
         values.remarks.append(
-            f"The file that defaults: names is not there: what is not set here is taken to be as in "
-            f"{_EXEMPLAR}."
+            f"The file that defaults: names is not there: what is not set here is taken to be as "
+            f"in {_EXEMPLAR}."
         )
     return EffectiveObjective(
         framework="nemo_rl", version=version, trainer=name, **facts, **values.finish()
