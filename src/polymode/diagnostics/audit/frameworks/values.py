@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from polymode.core.checks import known
-from polymode.diagnostics.audit.frameworks.framework import FieldClass
+from polymode.diagnostics.audit.frameworks.framework import FieldClass, class_in
 from polymode.diagnostics.audit.frameworks.sources import Options
 from polymode.diagnostics.audit.objective import Decided
 from polymode.diagnostics.audit.settings import Setting, Settings
@@ -283,7 +283,8 @@ def with_foreign(
     mapping of str to str
         With unknown options as "irrelevant".
     """
-    foreign = [key for key in settings if key not in fields and not _looks_like_one(key, fields)]
+    unknown = [key for key in settings if class_in(fields, key) is None]
+    foreign = [key for key in unknown if not _looks_like_one(key, fields)]
     return {**fields, **dict.fromkeys(foreign, "irrelevant")}
 
 
