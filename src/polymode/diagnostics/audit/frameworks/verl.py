@@ -82,6 +82,8 @@ _LOSSES = (
     *("vanilla", "gspo", "cispo", "gpg", "sapo", "geo_mean", "clip_cov", "kl_cov", "dro"),
     *("dppo_tv", "dppo_kl", "bypass_mode"),
 )
+_OWN_MEAN = ("sapo", "geo_mean")  # average within each completion, whatever loss_agg_mode says;
+# so does gspo, but for the release 0.9.1
 _UNCLIPPED = ("gpg", "sapo", "dro", "dppo_tv", "dppo_kl")
 _PER_SEQUENCE = ("seq-mean-token-mean",)
 _AGGREGATIONS = (
@@ -259,7 +261,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     )
     given = values.word("aggregation kl_aggregation", f"{_ACTOR}loss_agg_mode", of=_AGGREGATIONS)
     aggregation = "per_sequence" if given in _PER_SEQUENCE else "constant"
-    own = mode == "gspo" and version != "0.9.1"  # the other releases ignore the setting there
+    own = mode in _OWN_MEAN or (mode == "gspo" and version != "0.9.1")
     clip = values.number("clip_low clip_high", f"{_ACTOR}clip_ratio")
     low = values.number("clip_low", f"{_ACTOR}clip_ratio_low", f"{_ACTOR}clip_ratio")
     high = values.number("clip_high", f"{_ACTOR}clip_ratio_high", f"{_ACTOR}clip_ratio")
