@@ -3,8 +3,9 @@
 ``run`` is what `polymode demo` needs, ``dev`` adds the tools of `make test`; ``verl`` is an
 environment of its own, .venv-verl, since verl and TRL want different versions of transformers. Each
 part leaves a stamp, `.venv/.run`, `.venv/.dev`, `.venv-verl/.verl`, when it is complete and never
-before: an environment without a stamp is made again from nothing. Concurrent calls take turns through a file lock, which the kernel
-releases when its holder dies. Standard library only, since nothing is installed yet.
+before: an environment without a stamp is made again from nothing. Concurrent calls take turns
+through a file lock, which the kernel releases when its holder dies. Standard library only, since
+nothing is installed yet.
 """
 
 import fcntl

@@ -26,6 +26,7 @@ _TITLE = "verl"
 _FILE = "trainer/config/_generated_ppo_trainer.yaml"
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
 _USE_LOSS, _LOSS_BETA = f"{_ACTOR}use_kl_loss", f"{_ACTOR}kl_loss_coef"
+_STD = "algorithm.norm_adv_by_std_in_grpo"
 _USE_REWARD, _REWARD_BETA = "algorithm.use_kl_in_reward", "algorithm.kl_ctrl.kl_coef"
 
 
@@ -34,7 +35,8 @@ class _Estimator:
     """What an advantage estimator does with rewards."""
 
     baseline: Baseline
-    scale: Scale = "none"  # "group_std" only while algorithm.norm_adv_by_std_in_grpo is on
+    scale: Scale = "none"
+    asks: bool = False  # whether algorithm.norm_adv_by_std_in_grpo reaches it
     reward_weight: float = 1.0  # NaN: depends on the batch
     reads_kl: bool = True  # whether a KL in the reward reaches it
     remark: str = ""
@@ -42,10 +44,10 @@ class _Estimator:
 
 _ESTIMATORS: Mapping[str, _Estimator] = {
     "gae": _Estimator("value", "batch_std"),
-    "grpo": _Estimator("group_mean", "group_std"),
+    "grpo": _Estimator("group_mean", "group_std", asks=True),
     "grpo_vectorized": _Estimator("group_mean", "group_std"),
     "grpo_passk": _Estimator(
-        *("none", "group_std", math.nan),
+        *("none", "group_std", True, math.nan),
         remark="grpo_passk gives an advantage to the best completion of a group alone, its lead "
         "over the second: the reward of a completion depends on its group.",
     ),
@@ -60,7 +62,7 @@ _ESTIMATORS: Mapping[str, _Estimator] = {
     ),
     "remax": _Estimator("greedy"),
     "gpg": _Estimator(
-        *("group_mean", "none", math.nan),
+        *("group_mean", "none", False, math.nan),
         remark="gpg multiplies advantages by the number of samples over that of nonzero rewards, "
         "so a KL in the loss weighs less where few rewards are nonzero.",
     ),
@@ -225,8 +227,13 @@ def _kind(values: Values, key: str) -> str:
 def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, Any]:
     """Return what becomes of rewards."""
     scale = estimator.scale
-    if scale == "group_std" and not values.on("scale", "algorithm.norm_adv_by_std_in_grpo"):
+    std = values.on("scale", _STD)
+    if estimator.asks and not std:
         scale = "none"
+    elif not std and scale == "group_std":
+        values.remarks.append(
+            f"{_STD} is off, and never reaches {name}: verl hands it on to grpo alone."
+        )
     if estimator.remark:
         values.remarks.append(estimator.remark)
     for key in ("algorithm.gamma", "algorithm.lam"):
