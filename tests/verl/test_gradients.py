@@ -217,10 +217,32 @@ def test_other_estimators_in_the_reward_descend_no_kl(kind):
 
 
 def test_gdpo_never_sees_a_kl_in_the_reward():
-    """It is given the components of the reward, here the scores, before the penalty."""
+    """It takes the components of the reward, from which nothing was subtracted."""
+    batch = make_batch(seed=6)
     objective, _ = in_reward("kl", **{"algorithm.adv_estimator": "gdpo"})
     assert objective.divergence == "none"
     assert any("does nothing" in remark for remark in objective.remarks)
+    n, n_tokens = batch.mask.shape
+    tensors = {
+        "prompts": torch.ones(n, N_PROMPT, dtype=torch.long),
+        "attention_mask": torch.cat([torch.ones(n, N_PROMPT), batch.mask], 1).long(),
+        "response_mask": batch.mask,
+        "token_level_scores": torch.zeros(n, n_tokens),
+        "token_level_rewards": torch.zeros(n, n_tokens),
+        "old_log_probs": batch.old_log_probs,
+        "ref_log_prob": batch.ref_log_probs,
+    }
+    parts = {"a": batch.rewards.numpy(), "b": batch.greedy.numpy() + batch.rewards.numpy() ** 2}
+    config = AlgoConfig(adv_estimator="gdpo")
+    object.__setattr__(config, "gdpo_reward_keys", ["a", "b"])
+    found = []
+    for subtracts in (False, True):
+        data = DataProto.from_dict(tensors, {"uid": batch.groups.numpy(), **parts})
+        if subtracts:
+            data, _ = apply_kl_penalty(data, FixedKLController(BETA), "kl")
+            assert data.batch["token_level_rewards"].abs().sum() > 0
+        found.append(compute_advantage(data, "gdpo", config=config).batch["advantages"])
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def make_batch(*, seed=0, n_groups=3, group_size=4, n_tokens=6, off_policy=0.0, 
     )
 
 
-def claimed_weights(objective, batch, *, to_go=False):
+def claimed_weights(objective, batch, *, to_go=False, shifted=False):
     """Return the weight of each ``grad log p(y_t)``, up to one positive factor.
 
-    With `to_go`, a reward that is spread over tokens is credited from its own token on: the same
-    expectation as that of the whole return.
+    With `to_go`, a reward that is spread over tokens is credited from its own token on, and with
+    `shifted` advantages lose their mean over the batch once more. Neither changes an expectation.
     """
     mask = batch.mask
     d = (batch.log_probs - batch.ref_log_probs).detach() * mask
@@ -73,6 +73,8 @@ def claimed_weights(objective, batch, *, to_go=False):
         advantage = _normalised(objective, reward - penalty, batch)
     else:
         advantage = _normalised(objective, reward, batch) - penalty
+    if shifted:
+        advantage = advantage - (advantage * mask).sum() / mask.sum()
     advantage = _ratio(objective, batch) * advantage
     weights = _token_weights(objective.aggregation, mask) * advantage
     if objective.kl_placement == "loss":
@@ -138,7 +140,7 @@ def cosine(a, b):
 
 def descent(loss, batch):
     """Return the direction in which a loss moves each log-probability."""
-    return -torch.autograd.grad(loss, batch.log_probs)[0]
+    return -torch.autograd.grad(loss, batch.log_probs, retain_graph=True)[0]
 
 
 def with_claim(objective, **changes):

@@ -176,7 +176,7 @@ def _kl(values: Values, estimator: _Estimator) -> dict[str, Any]:
         "kl_placement": "reward",
         "kl_estimator": kind,
         "kl_level": "sequence",
-        "kl_in_advantage": estimator.scale == "none" and estimator.baseline != "group_mean",
+        "kl_in_advantage": estimator.baseline in ("value", "batch_mean") and estimator.whitens,
     }
 
 

@@ -99,7 +99,7 @@ _TARGET = (
     *(
         "algorithm.kl_ctrl.target_kl",
         "algorithm.adv_estimator",
-        "algorithm.norm_adv_by_std_in_grpo",
+        _STD,
     ),
     *("algorithm.gamma", "algorithm.lam", "algorithm.filter_groups.enable"),
     *("algorithm.filter_groups.metric", "algorithm.use_pf_ppo", "algorithm.gdpo_reward_keys"),
