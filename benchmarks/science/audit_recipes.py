@@ -1,4 +1,4 @@
-"""Audit published recipes: which objective do they really optimise?
+"""Audit published recipes for the objective that they really optimise.
 
     python benchmarks/science/audit_recipes.py [--check]
 
