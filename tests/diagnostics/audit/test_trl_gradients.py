@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 trl = pytest.importorskip("trl")
 
+# ruff: noqa: E402
 from polymode.diagnostics.audit import audit_config
 from polymode.diagnostics.audit.frameworks.trl import TESTED
 from tests.diagnostics.audit.claimed import claimed_gradient, cosine

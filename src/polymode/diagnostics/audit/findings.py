@@ -64,5 +64,6 @@ class Finding:
     @property
     def place(self) -> str:
         """Where to look: ``grpo.yaml:12``, or the option and whose default it is."""
-        given = [s for s in self.settings if s.given] or list(self.settings)
-        return "" if not given else f"{given[0].source} ({given[0].key})"
+        if not self.settings:
+            return ""
+        return f"{self.settings[0].source} ({self.settings[0].key})"

@@ -48,7 +48,10 @@ def read_settings(config: Any, overrides: Sequence[str] = ()) -> Settings:
         If it is YAML and ruamel.yaml is not installed.
     """
     settings = _with_files(_read(config))
-    return override_settings(overrides).over(settings) if overrides else settings
+    if not overrides:
+        return settings
+    laid = override_settings(overrides).over(settings)
+    return Settings(laid.items_by_key, settings.name, settings.program)
 
 
 def _read(config: Any) -> Settings:

@@ -100,7 +100,9 @@ class Rule:
         if effect is None:
             return None
         found = self.places(case) if self.places else self._deciding(case.objective)
-        settings = {setting.key: setting for setting in found}
+        settings: dict[str, Setting] = {}
+        for setting in found:
+            settings.setdefault(setting.key, setting)
         return Finding(
             self.code,
             self.severity,
@@ -112,13 +114,9 @@ class Rule:
         )
 
     def _deciding(self, objective: EffectiveObjective) -> Iterator[Setting]:
-        """Yield the settings that decide the rule's fields, each once."""
-        seen: set[str] = set()
+        """Yield the settings that decide the rule's fields: of each field those given first."""
         for name in self.fields.split():
-            for setting in objective.sources.get(name, ()):
-                if setting.key not in seen:
-                    seen.add(setting.key)
-                    yield setting
+            yield from sorted(objective.sources.get(name, ()), key=lambda found: not found.given)
 
 
 def number(value: float) -> str:

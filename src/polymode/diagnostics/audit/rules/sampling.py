@@ -23,8 +23,8 @@ def _temperature(case: Case) -> str | None:
         return None
     return (
         f"Policy and reference are both taken at temperature {number(o.temperature)}: the target "
-        "is the distribution that you sample at that temperature, and at temperature 1 the model has "
-        "another one."
+        "is the distribution that you sample at that temperature, and at temperature 1 the model "
+        "has another one."
     )
 
 
