@@ -161,7 +161,8 @@ def _unfolded(commands: Iterable[list[_Word]], name: str) -> Iterator[list[_Word
                 continue
             ends = word.text.endswith(")") and "(" not in word.text
             text = word.text[:-1] if ends else word.text
-            array += [_Word(text, word.line)] if text else []
+            nested = _UNFOLDED.fullmatch(text)
+            array += arrays.get(nested[1], []) if nested else [_Word(text, word.line)] * bool(text)
             array = None if ends else array
             if (array is not None and len(array) > _MAX_WORDS) or len(rest) > _MAX_WORDS:
                 raise InputError(f"{name} unfolds into more than {_MAX_WORDS:,} words")
