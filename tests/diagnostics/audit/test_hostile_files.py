@@ -55,7 +55,8 @@ OTHERS = {
     "broken.toml": ("beta = = 1", "is no TOML"),
     "deep.toml": ("a = " + "[" * DEEP + "]" * DEEP, "is no TOML"),
     "nothing.sh": ("#!/bin/bash\nset -x\necho hello\n", "has no command with options"),
-    "open.sh": (f"trl grpo --beta 'oh {'x' * 200_000}", "never closed|no command"),
+    "open.sh": (f"trl grpo --beta 'oh {'x' * 200_000}", "never closed"),
+    "quotes.sh": ("trl grpo --beta '" + "\n''" * 40_000, "never closed"),
     "doubling.sh": (f"{DOUBLING}trl grpo --run_name $Y\n", "unfolds into more than"),
     "arrays.sh": (f'{ARRAYS}trl grpo "${{M[@]}}"\n', "unfolds into more than"),
     "mixed.yaml": (

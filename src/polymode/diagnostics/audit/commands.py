@@ -23,6 +23,7 @@ _OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}$]*))?\}|(\w+))")
 _ARRAY = re.compile(r"([A-Za-z_]\w*)\+?=\((.*)", re.DOTALL)
 _UNFOLDED = re.compile(r"\$\{([A-Za-z_]\w*)\[[@*]\]\}")
+_MAX_COMMAND, _MAX_TRIES = 50_000, 500
 _MAX_WORDS, _MAX_LENGTH, _MAX_NESTED = 10_000, 10_000, 4
 _LAUNCHERS = ("accelerate", "bash", "deepspeed", "exec", "nohup", "ray", "srun", "sudo", "torchrun")
 
@@ -124,18 +125,18 @@ def override_settings(words: Sequence[str]) -> Settings:
 def _commands(text: str, name: str) -> Iterator[list[_Word]]:
     """Yield the words of each command, which may go on over lines that end in a backslash."""
     command: list[_Word] = []
-    pending, start = "", 1
+    pending, start, n_tries = "", 1, 0
     for number, line in enumerate(text.splitlines(), 1):
         start = start if pending else number
         goes_on = line.rstrip().endswith("\\")
         pending += line.rstrip()[:-1] if goes_on else line
+        if len(pending) > _MAX_COMMAND or n_tries > _MAX_TRIES:  # each try reads all of it
+            raise InputError(f"{name}:{start}: a quotation is never closed")
         try:
             command += [_Word(word, start) for word in shlex.split(pending, comments=True)]
-            pending = ""
+            pending, n_tries = "", 0
         except ValueError:  # a quotation that is still open
-            pending += "\n"
-            if len(pending) > 100_000:
-                raise InputError(f"{name}:{start}: a quotation is never closed") from None
+            pending, n_tries = pending + "\n", n_tries + 1
             continue
         if not goes_on:
             yield command
