@@ -86,7 +86,7 @@ _PATH = (
         "trainer.policy.optimizer_config.",
     ),
     *(_A, "trainer.critic.", "trainer.recompute_old_logprobs_per_minibatch", "data."),
-    *(f"{_SAMPLING}max_generate_length", f"{_G}max_turns"),
+    *(f"{_SAMPLING}max_generate_length", f"{_G}max_turns", f"{_G}inference_engine.backend"),
 )
 _FREE = (
     *("environment", f"{_G}inference_engine", f"{_G}chat_template_kwargs", "defaults", "hydra"),

@@ -61,7 +61,7 @@ def _normalise(settings: Settings) -> Settings:
 def _detect(settings: Settings) -> float:
     """Return how likely these settings are slime's."""
     own = ("rollout-batch-size", "advantage-estimator", "kl-loss-type", "num-rollout")
-    found = sum(key in _normalise(settings) for key in own)
+    found = sum(key in settings for key in own)  # OpenRLHF has some of them with underscores
     return 1.0 if "slime" in settings.program else (0.0, 0.6, 0.95, 1.0, 1.0)[found]
 
 

@@ -217,19 +217,21 @@ def _followed(settings: Settings) -> Settings:
 def _follow(settings: Settings, setting: Setting) -> Setting:
     """Return what an interpolation stands for, or itself where that cannot be told.
 
-    Where the value at its end was given, and the interpolation was not, that is its source.
+    Where the value at its end was given, and the interpolation was not, that is what decided it.
     """
-    value, source = setting.value, setting.source
+    key, value, source = setting.key, setting.value, setting.source
     for _ in range(_MAX_LINKS):
         link = _LINK.fullmatch(value) if isinstance(value, str) else None
         if link is None:
             told = not (isinstance(value, str) and "${" in value)
-            return Setting(setting.key, value, source) if told else setting
+            return Setting(key, value, source) if told else setting
         found = settings.setting(link["key"])
         if found is None:
             value = None if link["default"] == "null" else link["default"]
         else:
-            value, source = found.value, found.source if found.given else source
+            value = found.value
+            if found.given:
+                key, source = found.key, found.source
     return setting
 
 

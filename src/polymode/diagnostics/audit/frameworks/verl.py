@@ -118,7 +118,12 @@ _PATH = (
     *(f"{_ACTOR}tau_pos", f"{_ACTOR}tau_neg", f"{_ACTOR}loss_scale_factor", f"{_ACTOR}shuffle"),
     *("algorithm.rollout_correction.", "algorithm.pf_ppo.", "algorithm.filter_groups."),
     *("critic.", "data.", "reward.", "reward_model.", "trainer.v1.", "actor_rollout_ref.model."),
-    *(f"{_ROLLOUT}response_length", "trainer.total_epochs", "trainer.total_training_steps"),
+    *(
+        f"{_ROLLOUT}response_length",
+        f"{_ROLLOUT}name",
+        "trainer.total_epochs",
+        "trainer.total_training_steps",
+    ),
 )
 _HYDRA = ("config-name", "config-path", "config-dir", "model_engine")
 _FREE = (
