@@ -263,6 +263,28 @@ def test_the_remedy_for_the_kl_gives_that_of_sequences(name):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        (
+            "verl",
+            {
+                "algorithm.adv_estimator": "gdpo",
+                "algorithm.use_kl_in_reward": True,
+                f"{R}n": 8,
+            },
+        ),
+        ("nemo_rl", {"loss_fn.use_kl_in_reward": True}),
+        ("slime", {"kl-coef": 0.1, "n-samples-per-prompt": 8}),
+    ],
+)
+def test_a_kl_that_is_never_read_is_an_error_with_a_remedy(name, options):
+    found = {f.code: f for f in audit_config(options, framework=name).findings}
+    assert found["PM110"].severity == "error"
+    objective = read(name, {**options, **found["PM110"].fix.changes})
+    assert (objective.divergence, objective.lost_beta) == ("reverse_kl", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
         ("verl", {f"{A}use_kl_loss": True}),
         ("openrlhf", {"algo.kl.use_loss": True, "algo.kl.estimator": "k3"}),
         ("nemo_rl", {"loss_fn.reference_policy_kl_type": "k2"}),

@@ -49,6 +49,8 @@ class EffectiveObjective:
         Strength as configured, reward units per nat; 0 without a regulariser.
     beta_adaptive : bool
         Whether a controller moves it.
+    lost_beta : float
+        Strength of a KL that is asked for and that the chosen estimator never reads.
     kl_placement : {"none", "reward", "loss"}
         Where the KL stands.
     kl_estimator : str
@@ -139,6 +141,7 @@ class EffectiveObjective:
     evidence: Literal["executed", "read"] = "read"
     beta: float = 0.0
     beta_adaptive: bool = False
+    lost_beta: float = 0.0
     kl_placement: Placement = "none"
     kl_estimator: str = "none"
     kl_ratio: Literal["none", "token", "sequence"] = "none"

@@ -17,6 +17,7 @@ Remedy = Fix
 
 REMEDIES: Mapping[str, str] = {
     "positive_beta": "set a KL coefficient > 0",
+    "read_kl": "put the KL where the estimator reads it",
     "kl_in_reward": "subtract k1 of the whole sequence from the reward",
     "reverse_kl_in_loss": "weigh the KL in the loss by the ratio, or take k2",
     "no_scale": "do not divide advantages by a standard deviation",

@@ -167,11 +167,8 @@ def _kl(values: Values, name: str, version: str) -> dict[str, Any]:
         ratio = "token" if release(version)[:2] >= _RATIO_SINCE else "none"
         return facts | {"kl_placement": "loss", "kl_ratio": ratio}
     if name not in ("reinforce_plus_plus", "gae"):
-        values.remarks.append(
-            f"{_IN_REWARD} takes the KL out of the loss, and {name} never puts it into the reward: "
-            "there is no KL."
-        )
-        return facts | {"kl_placement": "none"}
+        values.decided("lost_beta", _IN_REWARD, _NAME, _BETA)  # taken out of the loss as well
+        return facts | {"kl_placement": "none", "beta": 0.0, "lost_beta": beta}
     own = name == "reinforce_plus_plus"  # each token bears its own KL
     return facts | {
         "kl_placement": "reward",
@@ -282,6 +279,7 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
         whole = {"policy.train_global_batch_size": prompts * n_samples}
     full = {"policy.generation.top_p": 1.0, "policy.generation.top_k": None}
     return {
+        "read_kl": Fix("Leave the KL in the loss, where it is read.", {_IN_REWARD: False}),
         "positive_beta": Fix("Set a KL coefficient above 0.", {_BETA: 0.01, _IN_REWARD: False}),
         "reverse_kl_in_loss": Fix(
             "Put k3 into the loss, which the ratio makes right; without it, before 0.7.0, k2.",

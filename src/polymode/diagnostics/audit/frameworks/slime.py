@@ -108,11 +108,8 @@ def _kl(values: Values, name: str) -> dict[str, Any]:
         ratio = "token" if values.on("kl_ratio", "use-unbiased-kl") else "none"
         return facts | {"kl_placement": "loss", "beta": beta, "kl_ratio": ratio}
     if in_reward and name in _GRPO:
-        values.remarks.append(
-            f"kl-coef {in_reward:g} does nothing here: {name} never subtracts the KL. The "
-            "reference is loaded and read for nothing."
-        )
-        return facts | {"kl_placement": "none"}
+        values.decided("lost_beta", "kl-coef", "advantage-estimator")
+        return facts | {"kl_placement": "none", "lost_beta": in_reward}
     if in_reward:
         own = name == _BASELINE  # each token bears its own KL
         return facts | {
@@ -206,6 +203,7 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
     in_reward["kl-coef"] = settings.get("kl-coef") or settings.get("kl-loss-coef") or 0.01
     return {
         "positive_beta": Fix("Turn on a KL in the reward.", in_reward),
+        "read_kl": Fix("Take reinforce_plus_plus, which subtracts the KL.", in_reward),
         "kl_in_reward": Fix(
             "Take reinforce_plus_plus, the estimator that subtracts the KL of all later tokens.",
             in_reward,

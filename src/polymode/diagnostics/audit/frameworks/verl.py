@@ -188,10 +188,8 @@ def _kl(values: Values, estimator: _Estimator) -> dict[str, Any]:
     loss_kind = _kind(values, f"{_ACTOR}kl_loss_type") if in_loss else ""
     facts: dict[str, Any] = {"reference": "fixed" if in_reward or in_loss else "none"}
     if in_reward and not estimator.reads_kl:
-        values.remarks.append(
-            f"{_USE_REWARD} does nothing here: this estimator takes rewards before the KL is "
-            "subtracted."
-        )
+        values.decided("lost_beta", _USE_REWARD, "algorithm.adv_estimator", _REWARD_BETA)
+        facts["lost_beta"] = values.number("lost_beta", _REWARD_BETA) or 0.0
         in_reward = False
     if in_reward and in_loss:
         values.remarks.append(
@@ -320,6 +318,7 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
     rloo = {"algorithm.adv_estimator": "rloo"}
     return {
         "positive_beta": Fix("Turn on the KL in the reward.", {**reward, **positive}),
+        "read_kl": Fix("Take rloo on the sum of rewards, from which the KL is subtracted.", rloo),
         "kl_in_reward": Fix("Put k1 into the reward, and no KL into the loss.", reward),
         "reverse_kl_in_loss": Fix("Take the gradient of k2.", {f"{_ACTOR}kl_loss_type": "k3+"}),
         "no_scale": Fix("Take rloo, which divides by nothing.", rloo),
