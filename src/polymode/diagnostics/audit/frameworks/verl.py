@@ -153,9 +153,9 @@ def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
 
 
 def _fields(settings: Settings) -> Mapping[str, FieldClass]:
-    """Return what each option can change; Hydra's own (``--config-name``, ``a@b``) change files."""
+    """Return what each option can change; Hydra's own name files and classes."""
     fields = classified(bundled_options("verl"), _TARGET, _PATH, _FREE)
-    hydra = (*_HYDRA, *(key for key in settings if "@" in key))
+    hydra = (*_HYDRA, *(key for key in settings if "@" in key or key.endswith("_target_")))
     return {**fields, **dict.fromkeys(hydra, "irrelevant")}
 
 
