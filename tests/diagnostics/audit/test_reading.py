@@ -151,7 +151,7 @@ def test_scripts_without_a_command(tmp_path):
     with pytest.raises(InputError, match="no command with options"):
         read_settings(write(tmp_path, "echo hello\n", "run.sh"))
     with pytest.raises(InputError, match="never closed"):
-        read_settings(write(tmp_path, "echo 'hello\n" + "x\n" * 300, "run.sh"))
+        read_settings(write(tmp_path, "echo 'hello\n" + "x\n" * 600, "run.sh"))
 
 
 def test_commands_as_words():

@@ -68,6 +68,7 @@ FACTS = {
     "PM105": ({**KL, "kl_placement": "reward"}, {**KL, "kl_estimator": "k2"}),
     "PM107": ({**KL, "beta_adaptive": True}, KL),
     "PM108": ({**KL, "kl_clip": 10.0}, KL),
+    "PM110": ({"lost_beta": 0.1}, {}),
     "PM208": ({"reward_transformations": ("overlong_penalty",)}, {}),
     "PM302": ({**KL, "kl_aggregation": "per_sequence"}, KL),
     "PM406": ({"asynchronous": True}, {}),

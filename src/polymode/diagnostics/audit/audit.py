@@ -9,6 +9,7 @@ from polymode.core.checks import did_you_mean, known
 from polymode.diagnostics.audit.export import audit_dict
 from polymode.diagnostics.audit.findings import SEVERITIES, Finding, Severity
 from polymode.diagnostics.audit.frameworks import FRAMEWORKS, Framework
+from polymode.diagnostics.audit.frameworks.framework import class_in
 from polymode.diagnostics.audit.objective import EffectiveObjective
 from polymode.diagnostics.audit.reading import read_settings
 from polymode.diagnostics.audit.rules import Case, find_all
@@ -194,15 +195,16 @@ def _strangers(
     foreign: dict[str, str] = {}
     strangers: list[Setting] = []
     problems: list[str] = []
-    fields = [key for key in framework.fields(settings) if not key.endswith(".*")]
+    fields = framework.fields(settings)
+    names = [key for key in fields if not key.endswith(".*")]
     for key, setting in settings.items_by_key.items():
         elsewhere = framework.elsewhere(settings, key, version)
         if elsewhere:
             foreign[key] = elsewhere
-        elif framework.field_class(settings, key) is None:
-            hint = did_you_mean(key, fields)
+        elif class_in(fields, key) is None:
+            hint = did_you_mean(key, names)
             line = "" if setting.source.line is None else f"line {setting.source.line}: "
-            if refuse and hint:
+            if refuse and hint and not setting.added:
                 problems.append(f"{line}unknown option {key!r}{hint}")
             strangers.append(setting)
     if problems:

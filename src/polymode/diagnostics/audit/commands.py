@@ -6,7 +6,7 @@ the shell would have to compute stays as it is written.
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_][\w./@-]*)=(.*)", re.DOTALL)
 _OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}$]*))?\}|(\w+))")
-_MAX_LINES = 200  # of one quotation
+_ARRAY = re.compile(r"([A-Za-z_]\w*)\+?=\((.*)", re.DOTALL)
+_UNFOLDED = re.compile(r"\$\{([A-Za-z_]\w*)\[[@*]\]\}")
+_MAX_COMMAND, _MAX_TRIES = 50_000, 500
+_MAX_WORDS, _MAX_LENGTH, _MAX_NESTED = 10_000, 10_000, 4
 _LAUNCHERS = ("accelerate", "bash", "deepspeed", "exec", "nohup", "ray", "srun", "sudo", "torchrun")
 
 
@@ -53,11 +56,13 @@ def script_settings(path: Path) -> Settings:
     """
     variables: dict[str, str] = {}
     best: tuple[int, list[_Word]] = (0, [])
-    for command in _commands(read_text(path), str(path)):
+    for command in _unfolded(_commands(read_text(path), str(path)), str(path)):
         words = [_Word(_filled(word.text, variables), word.line) for word in command]
         words = words[1:] if words and words[0].text == "export" else words
         while words and _ASSIGNMENT.fullmatch(words[0].text):
             name, _, value = words.pop(0).text.partition("=")
+            if len(value) > _MAX_LENGTH:
+                raise InputError(f"{path} unfolds into more than {_MAX_LENGTH:,} characters")
             variables[name] = value
         n_options = sum(_is_option(word.text) for word in words)
         if n_options > best[0]:
@@ -120,23 +125,49 @@ def override_settings(words: Sequence[str]) -> Settings:
 def _commands(text: str, name: str) -> Iterator[list[_Word]]:
     """Yield the words of each command, which may go on over lines that end in a backslash."""
     command: list[_Word] = []
-    pending, start = "", 1
+    pending, start, n_tries = "", 1, 0
     for number, line in enumerate(text.splitlines(), 1):
         start = start if pending else number
         goes_on = line.rstrip().endswith("\\")
         pending += line.rstrip()[:-1] if goes_on else line
+        if len(pending) > _MAX_COMMAND or n_tries > _MAX_TRIES:  # each try reads all of it
+            raise InputError(f"{name}:{start}: a quotation is never closed")
         try:
             command += [_Word(word, start) for word in shlex.split(pending, comments=True)]
-            pending = ""
+            pending, n_tries = "", 0
         except ValueError:  # a quotation that is still open
-            pending += "\n"
-            if number - start > _MAX_LINES:
-                raise InputError(f"{name}:{start}: a quotation is never closed") from None
+            pending, n_tries = pending + "\n", n_tries + 1
             continue
         if not goes_on:
             yield command
             command = []
     yield command
+
+
+def _unfolded(commands: Iterable[list[_Word]], name: str) -> Iterator[list[_Word]]:
+    """Yield commands with their arrays, ``ARGS=(…)``, unfolded where ``${ARGS[@]}`` stands."""
+    arrays: dict[str, list[_Word]] = {}
+    array: list[_Word] | None = None
+    for command in commands:
+        rest: list[_Word] = []
+        for word in command:
+            begins = _ARRAY.fullmatch(word.text) if array is None and not rest else None
+            if begins:
+                appended = arrays.get(begins[1], []) if "+=(" in word.text else []
+                arrays[begins[1]] = array = [*appended]
+                word = _Word(begins[2], word.line)
+            if array is None:
+                found = _UNFOLDED.fullmatch(word.text)
+                rest += arrays.get(found[1], []) if found else [word]
+                continue
+            ends = word.text.endswith(")") and "(" not in word.text
+            text = word.text[:-1] if ends else word.text
+            nested = _UNFOLDED.fullmatch(text)
+            array += arrays.get(nested[1], []) if nested else [_Word(text, word.line)] * bool(text)
+            array = None if ends else array
+            if (array is not None and len(array) > _MAX_WORDS) or len(rest) > _MAX_WORDS:
+                raise InputError(f"{name} unfolds into more than {_MAX_WORDS:,} words")
+        yield rest
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
@@ -146,7 +177,11 @@ def _filled(text: str, variables: Mapping[str, str]) -> str:
         default = match[2]
         return variables.get(match[1] or match[3], match[0] if default is None else default)
 
-    return _VARIABLE.sub(value, text)
+    for _ in range(_MAX_NESTED):  # ${A:-${B:-0.1}}, from within
+        text, before = _VARIABLE.sub(value, text), text
+        if text == before or len(text) > _MAX_LENGTH:
+            break
+    return text
 
 
 def _is_option(word: str) -> bool:
@@ -185,6 +220,7 @@ def _options(words: list[_Word], source: Any) -> Iterator[tuple[str, Setting]]:
         word = words[i]
         i += 1
         match = _OVERRIDE.fullmatch(word.text)
+        added = word.text.startswith("+")
         if match is None:
             match = _OPTION.fullmatch(word.text) if word.text.startswith("-") else None
             if match is None:
@@ -197,7 +233,7 @@ def _options(words: list[_Word], source: Any) -> Iterator[tuple[str, Setting]]:
                 value = True if not values else values[0] if len(values) == 1 else values
                 yield from _flat(match[1], value, source(word.line))
                 continue
-        yield from _flat(match[1], yaml_value(match[2]), source(word.line))
+        yield from _flat(match[1], yaml_value(match[2]), source(word.line), added=added)
 
 
 def _starts_option(word: str) -> bool:
@@ -205,10 +241,12 @@ def _starts_option(word: str) -> bool:
     return _is_option(word) or (word.startswith("-") and word[1:2].isalpha())
 
 
-def _flat(key: str, value: Any, source: Source) -> Iterator[tuple[str, Setting]]:
+def _flat(
+    key: str, value: Any, source: Source, *, added: bool = False
+) -> Iterator[tuple[str, Setting]]:
     """Yield a value, a mapping under dotted keys."""
     if isinstance(value, Mapping) and value:
         for name, item in value.items():
-            yield from _flat(f"{key}.{name}", item, source)
+            yield from _flat(f"{key}.{name}", item, source, added=added)
     else:
-        yield key, Setting(key, value, source)
+        yield key, Setting(key, value, source, added)

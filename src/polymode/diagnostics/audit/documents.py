@@ -22,6 +22,8 @@ MAX_BYTES = 1_000_000
 
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 40
+_MAX_BRACKETS = 400
+_BRACKET = re.compile(r"[\[\]{}]")
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = {f"{_STANDARD}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}
 _KINDS = {*_PLAIN, f"{_STANDARD}map", f"{_STANDARD}seq", f"{_STANDARD}merge"}
@@ -47,6 +49,8 @@ def read_text(path: Path) -> str:
     """
     if path.is_dir():
         raise InputError(f"{path} must be a file, and is a directory")
+    if path.exists() and not path.is_file():  # reading a pipe or a device may never end
+        raise InputError(f"{path} must be a file, and is a pipe or a device")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -138,10 +142,21 @@ def _compose(text: str, name: str) -> Any:
         from ruamel.yaml.error import YAMLError
     except ImportError:
         raise MissingExtraError("ruamel.yaml", "app") from None
+    if _bracket_depth(text) > _MAX_BRACKETS:  # the parser would take minutes to fail
+        raise InputError(f"{name} is nested more than {_MAX_DEPTH} deep")
     try:
         return YAML(typ="safe", pure=True).compose(text)
     except (YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{name} is no YAML: {_one_line(error)}") from error
+
+
+def _bracket_depth(text: str) -> int:
+    """Return how deep brackets are nested, without a look at quotations."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class _Nodes:

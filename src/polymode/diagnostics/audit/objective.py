@@ -49,6 +49,8 @@ class EffectiveObjective:
         Strength as configured, reward units per nat; 0 without a regulariser.
     beta_adaptive : bool
         Whether a controller moves it.
+    lost_beta : float
+        Strength of a KL that is asked for and that the chosen estimator never reads.
     kl_placement : {"none", "reward", "loss"}
         Where the KL stands.
     kl_estimator : str
@@ -79,6 +81,9 @@ class EffectiveObjective:
         Degrees of freedom of that deviation: 1 for the sample's, 0 for the population's.
     scale_epsilon : float
         Added to it.
+    scale_of_others : bool
+        Whether that deviation leaves out the completion itself; where the others are all equal,
+        nothing is divided.
     aggregation : {"constant", "per_sequence", "times_length"}
         Weight of a token of the policy loss: the same for all tokens of a batch, or 1/|y| or |y|
         for a completion y.
@@ -136,6 +141,7 @@ class EffectiveObjective:
     evidence: Literal["executed", "read"] = "read"
     beta: float = 0.0
     beta_adaptive: bool = False
+    lost_beta: float = 0.0
     kl_placement: Placement = "none"
     kl_estimator: str = "none"
     kl_ratio: Literal["none", "token", "sequence"] = "none"
@@ -150,6 +156,7 @@ class EffectiveObjective:
     scale: Scale = "none"
     scale_ddof: int = 1
     scale_epsilon: float = 1e-4
+    scale_of_others: bool = False
     aggregation: Aggregation = "constant"
     ratio_level: Level = "token"
     n_updates: float | None = 1.0
@@ -284,12 +291,12 @@ class EffectiveObjective:
         Returns
         -------
         float
-            NaN where the group size is not known and counts.
+            NaN where the group size counts and is not known, or is 1.
         """
         n = group_size or self.group_size
         if self.baseline != "group_mean" and self.scale != "group_std":
             shrink = 1.0
-        elif n is None:
+        elif n is None or n < 2:
             return math.nan
         else:
             shrink = (n - 1) / n if self.baseline == "group_mean" else 1.0
@@ -308,10 +315,14 @@ def _standardised_gap(success_rate: float, n: int, objective: EffectiveObjective
     for others in range(n):  # good ones among the other n - 1
         weight = math.comb(n - 1, others)
         weight *= success_rate**others * (1 - success_rate) ** (n - 1 - others)
+        if objective.scale_of_others:
+            mixed = 0 < others < n - 1
+            gap += weight / (_deviation(others, n - 1, objective) if mixed else 1.0)
+            continue
         good = (1 - (others + 1) / n) / _deviation(others + 1, n, objective)
         bad = (0 - others / n) / _deviation(others, n, objective)
         gap += weight * (good - bad)
-    return shrink * gap
+    return gap if objective.scale_of_others else shrink * gap
 
 
 def _deviation(n_good: int, n: int, objective: EffectiveObjective) -> float:

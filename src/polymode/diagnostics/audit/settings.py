@@ -52,11 +52,14 @@ class Setting:
         Plain value: number, text, bool, None, or a list of these.
     source : Source
         Where it was set.
+    added : bool
+        Whether it was said to be an option that the framework does not know: Hydra's ``+key=``.
     """
 
     key: str
     value: Any
     source: Source
+    added: bool = False
 
     @property
     def given(self) -> bool:

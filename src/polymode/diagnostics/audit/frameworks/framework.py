@@ -8,7 +8,7 @@ from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.objective import EffectiveObjective
 from polymode.diagnostics.audit.settings import Settings
 
-__all__ = ["REMEDIES", "DefaultChange", "FieldClass", "Framework", "Remedy"]
+__all__ = ["REMEDIES", "DefaultChange", "FieldClass", "Framework", "Remedy", "class_in"]
 
 FieldClass = Literal["target", "path", "irrelevant"]
 """What an option can change: where the run ends; only how it gets there, or how fast; neither."""
@@ -17,6 +17,7 @@ Remedy = Fix
 
 REMEDIES: Mapping[str, str] = {
     "positive_beta": "set a KL coefficient > 0",
+    "read_kl": "put the KL where the estimator reads it",
     "kl_in_reward": "subtract k1 of the whole sequence from the reward",
     "reverse_kl_in_loss": "weigh the KL in the loss by the ratio, or take k2",
     "no_scale": "do not divide advantages by a standard deviation",
@@ -145,11 +146,26 @@ class Framework:
         str or None
             Its class.
         """
-        fields = self.fields(settings)
-        if key in fields:
-            return fields[key]
-        parts = key.split(".")
-        for n in range(len(parts) - 1, 0, -1):
-            if (found := fields.get(".".join(parts[:n]) + ".*")) is not None:
-                return found
-        return None
+        return class_in(self.fields(settings), key)
+
+
+def class_in(fields: Mapping[str, FieldClass], key: str) -> FieldClass | None:
+    """Return the class of an option, its own or that of all below a key that it lies below.
+
+    Parameters
+    ----------
+    fields : mapping of str to str
+        What a framework's `fields` returns.
+    key : str
+        Dotted key.
+
+    Returns
+    -------
+    str or None
+        Its class; None for an option that is not there.
+    """
+    if key in fields:
+        return fields[key]
+    parts = key.split(".")
+    above = (".".join(parts[:n]) + ".*" for n in range(len(parts) - 1, 0, -1))
+    return next((fields[name] for name in above if name in fields), None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from polymode.diagnostics.audit.frameworks.sources import EXTRACTORS, Options
 
-__all__ = ["bundled_options", "bundled_version", "options_of"]
+__all__ = ["bundled_options", "bundled_version", "options_of", "release"]
 
 _FOLDER = "defaults"
 
@@ -77,6 +77,32 @@ def options_of(framework: str, title: str, *, version: str, file: str) -> tuple[
     newest = bundled_version(framework)
     whose = f"{title} {newest}" + ("" if version == newest else f" (bundled; not {version})")
     return bundled_options(framework), whose
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, for comparisons.
+
+    Parameters
+    ----------
+    version : str
+        As released.
+
+    Returns
+    -------
+    tuple of int
+        Up to the first part that is no number.
+
+    Examples
+    --------
+    >>> release("0.10.0.dev1") > release("0.9.1")
+    True
+    """
+    numbers: list[int] = []
+    for part in version.split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
 
 
 @lru_cache

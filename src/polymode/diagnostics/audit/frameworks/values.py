@@ -1,20 +1,22 @@
 """Typed values out of settings, for readers: interpolations followed, problems collected."""
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from polymode.core.checks import known
-from polymode.diagnostics.audit.frameworks.framework import FieldClass
+from polymode.diagnostics.audit.frameworks.framework import FieldClass, class_in
 from polymode.diagnostics.audit.frameworks.sources import Options
 from polymode.diagnostics.audit.objective import Decided
 from polymode.diagnostics.audit.settings import Setting, Settings
 from polymode.errors import ConfigError
 
-__all__ = ["Values", "classified"]
+__all__ = ["Values", "classified", "updates", "with_foreign"]
 
 _LINK = re.compile(r"\$\{(?:oc\.select:)?(?P<key>[\w.-]+)(?:,(?P<default>[^}]*))?\}")
 _MAX_LINKS = 16
+_SAME_WORD, _SAME_KEY = 0.85, 0.93  # similarities from which a word counts as a misspelt one
 _IDLE = {
     "top_p": (1.0,),
     "top_k": (-1.0, 0.0),
@@ -215,19 +217,21 @@ def _followed(settings: Settings) -> Settings:
 def _follow(settings: Settings, setting: Setting) -> Setting:
     """Return what an interpolation stands for, or itself where that cannot be told.
 
-    Where the value at its end was given and the interpolation was not, it stands where it was given.
+    Where the value at its end was given, and the interpolation was not, that is what decided it.
     """
-    value, source = setting.value, setting.source
+    key, value, source = setting.key, setting.value, setting.source
     for _ in range(_MAX_LINKS):
         link = _LINK.fullmatch(value) if isinstance(value, str) else None
         if link is None:
             told = not (isinstance(value, str) and "${" in value)
-            return Setting(setting.key, value, source) if told else setting
+            return Setting(key, value, source) if told else setting
         found = settings.setting(link["key"])
         if found is None:
             value = None if link["default"] == "null" else link["default"]
         else:
-            value, source = found.value, found.source if found.given else source
+            value = found.value
+            if found.given:
+                key, source = found.key, found.source
     return setting
 
 
@@ -257,4 +261,65 @@ def classified(
     begins = tuple(word for word in path if word.endswith("."))
     fields |= {key: "path" for key in keys if key in path or key.startswith(begins)}
     fields |= dict.fromkeys(target, "target")
-    return fields | {f"{key}.*": "irrelevant" for key in free}
+    below: dict[str, FieldClass] = {f"{key}.*": "irrelevant" for key in free}
+    whole: dict[str, FieldClass] = dict.fromkeys(free, "irrelevant")
+    return whole | below | fields
+
+
+def with_foreign(
+    fields: Mapping[str, FieldClass], settings: Iterable[str]
+) -> Mapping[str, FieldClass]:
+    """Return fields with every option that we do not know and that is no misspelling of one.
+
+    For frameworks that hand options on to others, or whose own list we do not have in full.
+
+    Parameters
+    ----------
+    fields : mapping of str to str
+        What we know.
+    settings : iterable of str
+        Keys that are set.
+
+    Returns
+    -------
+    mapping of str to str
+        With unknown options as "irrelevant".
+    """
+    unknown = [key for key in settings if class_in(fields, key) is None]
+    foreign = [key for key in unknown if not _looks_like_one(key, fields)]
+    return {**fields, **dict.fromkeys(foreign, "irrelevant")}
+
+
+def _looks_like_one(key: str, fields: Iterable[str]) -> bool:
+    """Return whether a key is nearly one of ours, or its last word nearly one beside it."""
+    parent, _, last = key.rpartition(".")
+    beside = [own.rpartition(".")[2] for own in fields if own.rpartition(".")[0] == parent]
+    near = difflib.get_close_matches(last, beside, 1, _SAME_WORD)
+    return bool(near or difflib.get_close_matches(key, fields, 1, _SAME_KEY))
+
+
+def updates(samples: float | None, per_step: float | None, epochs: float | None) -> float | None:
+    """Return the optimiser steps for each batch of samples, or None where they cannot be told.
+
+    Parameters
+    ----------
+    samples : float or None
+        Size of a batch of samples.
+    per_step : float or None
+        How many of them a step takes.
+    epochs : float or None
+        How often all of them are gone through; None is once.
+
+    Returns
+    -------
+    float or None
+        At least 1 for each epoch.
+
+    Examples
+    --------
+    >>> updates(1024, 256, 1)
+    4.0
+    """
+    if not samples or not per_step:
+        return None
+    return max(samples / per_step, 1.0) * (epochs or 1.0)

@@ -1,7 +1,7 @@
 """verl: Hydra YAML and dotted overrides.
 
-Claims about `verl.trainer.ppo.core_algos` (estimators, policy losses, KL penalties, aggregation) are
-tested against the functions themselves, by `make test-verl`.
+Claims about `verl.trainer.ppo.core_algos` (estimators, policy losses, KL penalties, aggregation)
+are tested against the functions themselves, by `make test-verl`.
 """
 
 import math
@@ -11,8 +11,12 @@ from typing import Any
 
 from polymode.diagnostics.audit.findings import Fix
 from polymode.diagnostics.audit.frameworks.framework import FieldClass, Framework, Remedy
-from polymode.diagnostics.audit.frameworks.tables import bundled_version, options_of
-from polymode.diagnostics.audit.frameworks.values import Values, classified
+from polymode.diagnostics.audit.frameworks.tables import (
+    bundled_options,
+    bundled_version,
+    options_of,
+)
+from polymode.diagnostics.audit.frameworks.values import Values, classified, updates
 from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
@@ -22,6 +26,7 @@ _TITLE = "verl"
 _FILE = "trainer/config/_generated_ppo_trainer.yaml"
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
 _USE_LOSS, _LOSS_BETA = f"{_ACTOR}use_kl_loss", f"{_ACTOR}kl_loss_coef"
+_STD = "algorithm.norm_adv_by_std_in_grpo"
 _USE_REWARD, _REWARD_BETA = "algorithm.use_kl_in_reward", "algorithm.kl_ctrl.kl_coef"
 
 
@@ -30,7 +35,8 @@ class _Estimator:
     """What an advantage estimator does with rewards."""
 
     baseline: Baseline
-    scale: Scale = "none"  # "group_std" only while algorithm.norm_adv_by_std_in_grpo is on
+    scale: Scale = "none"
+    asks: bool = False  # whether algorithm.norm_adv_by_std_in_grpo reaches it
     reward_weight: float = 1.0  # NaN: depends on the batch
     reads_kl: bool = True  # whether a KL in the reward reaches it
     remark: str = ""
@@ -38,12 +44,12 @@ class _Estimator:
 
 _ESTIMATORS: Mapping[str, _Estimator] = {
     "gae": _Estimator("value", "batch_std"),
-    "grpo": _Estimator("group_mean", "group_std"),
+    "grpo": _Estimator("group_mean", "group_std", asks=True),
     "grpo_vectorized": _Estimator("group_mean", "group_std"),
     "grpo_passk": _Estimator(
-        *("none", "group_std", math.nan),
-        remark="grpo_passk gives an advantage to the best completion of a group alone, its lead over "
-        "the second: the reward of a completion depends on its group.",
+        *("none", "group_std", True, math.nan),
+        remark="grpo_passk gives an advantage to the best completion of a group alone, its lead "
+        "over the second: the reward of a completion depends on its group.",
     ),
     "reinforce_plus_plus": _Estimator("batch_mean", "batch_std"),
     "reinforce_plus_plus_baseline": _Estimator("group_mean", "batch_std"),
@@ -56,7 +62,7 @@ _ESTIMATORS: Mapping[str, _Estimator] = {
     ),
     "remax": _Estimator("greedy"),
     "gpg": _Estimator(
-        *("group_mean", "none", math.nan),
+        *("group_mean", "none", False, math.nan),
         remark="gpg multiplies advantages by the number of samples over that of nonzero rewards, "
         "so a KL in the loss weighs less where few rewards are nonzero.",
     ),
@@ -78,6 +84,8 @@ _LOSSES = (
     *("vanilla", "gspo", "cispo", "gpg", "sapo", "geo_mean", "clip_cov", "kl_cov", "dro"),
     *("dppo_tv", "dppo_kl", "bypass_mode"),
 )
+_OWN_MEAN = ("sapo", "geo_mean")  # average within each completion, whatever loss_agg_mode says;
+# so does gspo, but for the release 0.9.1
 _UNCLIPPED = ("gpg", "sapo", "dro", "dppo_tv", "dppo_kl")
 _PER_SEQUENCE = ("seq-mean-token-mean",)
 _AGGREGATIONS = (
@@ -91,7 +99,7 @@ _TARGET = (
     *(
         "algorithm.kl_ctrl.target_kl",
         "algorithm.adv_estimator",
-        "algorithm.norm_adv_by_std_in_grpo",
+        _STD,
     ),
     *("algorithm.gamma", "algorithm.lam", "algorithm.filter_groups.enable"),
     *("algorithm.filter_groups.metric", "algorithm.use_pf_ppo", "algorithm.gdpo_reward_keys"),
@@ -110,14 +118,21 @@ _PATH = (
     *(f"{_ACTOR}tau_pos", f"{_ACTOR}tau_neg", f"{_ACTOR}loss_scale_factor", f"{_ACTOR}shuffle"),
     *("algorithm.rollout_correction.", "algorithm.pf_ppo.", "algorithm.filter_groups."),
     *("critic.", "data.", "reward.", "reward_model.", "trainer.v1.", "actor_rollout_ref.model."),
-    *(f"{_ROLLOUT}response_length", "trainer.total_epochs", "trainer.total_training_steps"),
+    *(
+        f"{_ROLLOUT}response_length",
+        f"{_ROLLOUT}name",
+        "trainer.total_epochs",
+        "trainer.total_training_steps",
+    ),
 )
+_HYDRA = ("config-name", "config-path", "config-dir", "model_engine")
 _FREE = (
     *("defaults", "hydra", "ray_kwargs", "custom_reward_function", "reward", "reward_model"),
     *(f"{_ROLLOUT}engine_kwargs", f"{_ROLLOUT}agent", f"{_ROLLOUT}multi_turn"),
     *(f"{_ROLLOUT}checkpoint_engine", "actor_rollout_ref.model.override_config"),
     *(f"{place}{engine}" for place in (_ACTOR, "actor_rollout_ref.ref.", "critic.")
-      for engine in ("fsdp_config", "megatron", "veomni", "torchtitan", "optim", "profiler")),
+      for engine in ("fsdp_config", "megatron", "veomni", "torchtitan", "engine", "optim",
+                     "profiler")),
     *("actor_rollout_ref.nccl_timeout", "data.custom_cls", "data.apply_chat_template_kwargs"),
     *("actor_rollout_ref.model.override_config", "global_profiler", "async_training", "rollout"),
 )  # fmt: skip
@@ -137,10 +152,11 @@ def _defaults(_: Settings, version: str) -> tuple[Mapping[str, Any], str]:
     return options.defaults, whose
 
 
-def _fields(_: Settings) -> Mapping[str, FieldClass]:
-    """Return what each option can change."""
-    options, _whose = options_of("verl", _TITLE, version=bundled_version("verl"), file="")
-    return classified(options, _TARGET, _PATH, _FREE)
+def _fields(settings: Settings) -> Mapping[str, FieldClass]:
+    """Return what each option can change; Hydra's own name files and classes."""
+    fields = classified(bundled_options("verl"), _TARGET, _PATH, _FREE)
+    hydra = (*_HYDRA, *(key for key in settings if "@" in key or key.endswith("_target_")))
+    return {**fields, **dict.fromkeys(hydra, "irrelevant")}
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:
@@ -172,10 +188,8 @@ def _kl(values: Values, estimator: _Estimator) -> dict[str, Any]:
     loss_kind = _kind(values, f"{_ACTOR}kl_loss_type") if in_loss else ""
     facts: dict[str, Any] = {"reference": "fixed" if in_reward or in_loss else "none"}
     if in_reward and not estimator.reads_kl:
-        values.remarks.append(
-            f"{_USE_REWARD} does nothing here: this estimator takes rewards before the KL is "
-            "subtracted."
-        )
+        values.decided("lost_beta", _USE_REWARD, "algorithm.adv_estimator", _REWARD_BETA)
+        facts["lost_beta"] = values.number("lost_beta", _REWARD_BETA) or 0.0
         in_reward = False
     if in_reward and in_loss:
         values.remarks.append(
@@ -216,8 +230,13 @@ def _kind(values: Values, key: str) -> str:
 def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, Any]:
     """Return what becomes of rewards."""
     scale = estimator.scale
-    if scale == "group_std" and not values.on("scale", "algorithm.norm_adv_by_std_in_grpo"):
+    std = values.on("scale", _STD)
+    if estimator.asks and not std:
         scale = "none"
+    elif not std and scale == "group_std":
+        values.remarks.append(
+            f"{_STD} is off, and never reaches {name}: verl hands it on to grpo alone."
+        )
     if estimator.remark:
         values.remarks.append(estimator.remark)
     for key in ("algorithm.gamma", "algorithm.lam"):
@@ -226,18 +245,22 @@ def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, An
             values.remarks.append(
                 f"{key} is {discount:g}: rewards, and a KL in them, are discounted."
             )
+    group_size = values.whole("group_size", f"{_ROLLOUT}n")
+    baseline = estimator.baseline
+    if group_size == 1 and baseline in ("group_mean", "leave_one_out"):  # verl's own exception
+        baseline, scale = "none", "batch_std" if estimator.scale == "batch_std" else "none"
     drops = ("zero_variance",) if values.on("drops", "algorithm.filter_groups.enable") else ()
     transformations = ("each_standardised",) if name == "gdpo" else ()
     if values.on("reward_transformations", "algorithm.use_pf_ppo") and name == "gae":
         transformations += ("resampled_by_reward",)
     return {
-        "baseline": estimator.baseline,
+        "baseline": baseline,
         "scale": scale,
         "scale_epsilon": 1e-6 if scale == "group_std" else 1e-8,
         "reward_weight": estimator.reward_weight,
         "reward_transformations": transformations,
         "drops": drops,
-        "group_size": values.whole("group_size", f"{_ROLLOUT}n"),
+        "group_size": group_size,
     }
 
 
@@ -248,25 +271,26 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     )
     given = values.word("aggregation kl_aggregation", f"{_ACTOR}loss_agg_mode", of=_AGGREGATIONS)
     aggregation = "per_sequence" if given in _PER_SEQUENCE else "constant"
-    old_gspo = mode == "gspo" and version.split(".")[:2] < ["0", "9"]
+    own = mode in _OWN_MEAN or (mode == "gspo" and version != "0.9.1")
     clip = values.number("clip_low clip_high", f"{_ACTOR}clip_ratio")
     low = values.number("clip_low", f"{_ACTOR}clip_ratio_low", f"{_ACTOR}clip_ratio")
     high = values.number("clip_high", f"{_ACTOR}clip_ratio_high", f"{_ACTOR}clip_ratio")
     clipped = mode not in _UNCLIPPED
     batch = values.number("n_updates", "data.train_batch_size")
     mini = values.number("n_updates", f"{_ACTOR}ppo_mini_batch_size")
-    epochs = values.number("n_updates", f"{_ACTOR}ppo_epochs") or 1.0
+    epochs = values.number("n_updates", f"{_ACTOR}ppo_epochs")
     trainer = values.word("asynchronous", "trainer.v1.trainer_mode")
     masked = values.word("sampler_correction", "algorithm.rollout_correction.rollout_rs")
     weighed = values.word("sampler_correction", "algorithm.rollout_correction.rollout_is")
     return {
-        "aggregation": "per_sequence" if old_gspo else aggregation,
+        "aggregation": "per_sequence" if own else aggregation,
         "kl_aggregation": aggregation,
         "ratio_level": "sequence" if mode in ("gspo", "geo_mean") else "token",
         "clip_low": (clip if low is None else low) if clipped else None,
         "clip_high": (clip if high is None else high) if clipped else None,
-        "n_updates": None if not batch or not mini else max(batch / mini, 1.0) * epochs,
+        "n_updates": updates(batch, mini, epochs),
         "asynchronous": "async" in trainer,
+        "sampler_engine": values.word("sampler_engine", f"{_ROLLOUT}name").strip("?"),
         "sampler_correction": "masked" if masked else "truncated" if weighed else "none",
         "entropy_coef": values.number("entropy_coef", f"{_ACTOR}entropy_coeff") or 0.0,
         "weight_decay": values.number("weight_decay", f"{_ACTOR}optim.weight_decay") or 0.0,
@@ -291,12 +315,14 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
     in_reward = bool(settings.get(_USE_REWARD))
     positive = {_REWARD_BETA: 0.001} if in_reward else {_USE_REWARD: True, _REWARD_BETA: 0.001}
     filters = {f"{_ROLLOUT}top_p": 1.0, f"{_ROLLOUT}top_k": -1}
+    rloo = {"algorithm.adv_estimator": "rloo"}
     return {
         "positive_beta": Fix("Turn on the KL in the reward.", {**reward, **positive}),
+        "read_kl": Fix("Take rloo on the sum of rewards, from which the KL is subtracted.", rloo),
         "kl_in_reward": Fix("Put k1 into the reward, and no KL into the loss.", reward),
         "reverse_kl_in_loss": Fix("Take the gradient of k2.", {f"{_ACTOR}kl_loss_type": "k3+"}),
-        "no_scale": Fix("Take rloo, which divides by nothing.", {"algorithm.adv_estimator": "rloo"}),
-        "leave_one_out": Fix("Take rloo.", {"algorithm.adv_estimator": "rloo"}),
+        "no_scale": Fix("Take rloo, which divides by nothing.", rloo),
+        "leave_one_out": Fix("Take rloo.", rloo),
         "constant_aggregation": Fix(
             "Average over all tokens of the batch.", {f"{_ACTOR}loss_agg_mode": "token-mean"}
         ),
@@ -312,8 +338,8 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
         "no_entropy_bonus": Fix("Drop the entropy bonus.", {f"{_ACTOR}entropy_coeff": 0}),
         "fixed_beta": Fix("Keep beta fixed.", {"algorithm.kl_ctrl.type": "fixed"}),
         "no_weight_decay": Fix("Do not decay weights.", {f"{_ACTOR}optim.weight_decay": 0.0}),
-        "sum_rewards": Fix("Take rloo on the sum of rewards.", {"algorithm.adv_estimator": "rloo"}),
-        "unit_reward_weight": Fix("Take rloo.", {"algorithm.adv_estimator": "rloo"}),
+        "sum_rewards": Fix("Take rloo on the sum of rewards.", rloo),
+        "unit_reward_weight": Fix("Take rloo.", rloo),
         "no_kl_clip": Fix("Take k3+, which is not clamped.", {f"{_ACTOR}kl_loss_type": "k3+"}),
     }  # fmt: skip
 

@@ -103,6 +103,17 @@ def _small_beta(case: Case) -> str | None:
     )
 
 
+def _lost(case: Case) -> str | None:
+    o = case.objective
+    if o.lost_beta == 0:
+        return None
+    return (
+        f"A KL with beta = {number(o.lost_beta)} is asked for, and {o.trainer} never reads it: it "
+        "is computed, perhaps logged, and stands in no gradient. The reference is loaded for "
+        "nothing, and nothing regularises."
+    )
+
+
 RULES = (
     Rule("PM101", "warning", "No regulariser", _no_regulariser, "beta", "positive_beta"),
     Rule(
@@ -128,4 +139,5 @@ RULES = (
     Rule("PM107", "warning", "Beta moves", _adaptive, "beta_adaptive beta", "fixed_beta"),
     Rule("PM108", "note", "The KL is clipped", _clipped, "kl_clip kl_estimator", "no_kl_clip"),
     Rule("PM109", "note", "Reward gaps are exponentiated", _small_beta, "beta"),
+    Rule("PM110", "error", "The KL is never read", _lost, "lost_beta", "read_kl"),
 )
