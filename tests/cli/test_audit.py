@@ -152,7 +152,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(home):
     done = command("audit", "tags.yaml", cwd=home)
     one_line_error(done, "tags.yaml:1: tag !!python/object/apply:os.system is refused")
     assert not (home / "seen").exists()
-    with pytest.raises(polymode.InputError, match="none.yaml cannot be read"):
+    with pytest.raises(polymode.InputError, match="cannot be read"):
         run("none.yaml")
     with pytest.raises(polymode.ConfigError, match="unknown option 'scale_reward'; did you mean"):
         run("grpo.yaml", "scale_reward=1")
