@@ -35,8 +35,9 @@ def main() -> int:
 
 
 def pages() -> list[Path]:
-    """README and every page of docs."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """README, every page of docs, and the cards of the models that ship."""
+    cards = sorted((ROOT / "src").rglob("card.md"))
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *cards]
 
 
 def render(text: str) -> str:
@@ -368,11 +369,30 @@ def recipe_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def prior_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a prior writes, and what it says of strings that it has not seen."""
+    lines = ["| figure | |", "|---|---|"]
+    for found in files:
+        end = found["curve"][-1]
+        n_drawn, n_held_out = f"{end['n_samples']:,}", f"{found['settings']['n_held_out']:,}"
+        lines += [
+            f"| valid, of {n_drawn} | {end['frac_valid']:.1%} |",
+            f"| unique | {end['frac_unique']:.2%} |",
+            f"| novel | {end['frac_novel']:.2%} |",
+            f"| -log p of {n_held_out} strings held out | {end['held_out_nll']:.2f} nats, "
+            f"{end['held_out_nll_per_token']:.3f} a token |",
+            f"| passes over {found['n_train']:,} strings | {end['epoch']:.0f} |",
+            f"| size | {found['n_bytes'] / 1e6:.1f} MB |",
+        ]
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/audit_recipes.py": recipe_rows,
     "benchmarks/science/chemistry/diverse_hits.py": chemistry_rows,
     "benchmarks/science/chemistry/pmo.py": chemistry_rows,
+    "benchmarks/science/chemistry/prior.py": prior_rows,
     "benchmarks/science/chemistry/proxy.py": chemistry_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/science/language/picking.py": picking_rows,

@@ -12,9 +12,11 @@ import pytest
 
 import polymode.core.shaping
 import polymode.diagnostics
+import polymode.diagnostics.chemistry
 import polymode.language
 import polymode.metrics
 import polymode.metrics.molecules
+import polymode.report.chemistry
 import polymode.report.comparison
 import polymode.report.diagnosis
 
@@ -124,7 +126,9 @@ def test_site_has_every_public_name(site):
             polymode.metrics,
             polymode.metrics.molecules,
             polymode.diagnostics,
+            polymode.diagnostics.chemistry,
             polymode.report,
+            polymode.report.chemistry,
             polymode.report.comparison,
             polymode.report.diagnosis,
             polymode.language,

@@ -15,9 +15,11 @@ from packaging.version import Version
 
 import polymode.core.shaping
 import polymode.diagnostics
+import polymode.diagnostics.chemistry
 import polymode.language
 import polymode.metrics
 import polymode.metrics.molecules
+import polymode.report.chemistry
 import polymode.report.comparison
 import polymode.report.diagnosis
 
@@ -90,10 +92,12 @@ def test_citation_and_package_have_the_version_of_pyproject():
         polymode.core,
         polymode.core.shaping,
         polymode.diagnostics,
+        polymode.diagnostics.chemistry,
         polymode.language,
         polymode.metrics,
         polymode.metrics.molecules,
         polymode.report,
+        polymode.report.chemistry,
         polymode.report.comparison,
         polymode.report.diagnosis,
     ],

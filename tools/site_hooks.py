@@ -32,7 +32,9 @@ PACKAGES = (
     "polymode.core.shaping",
     "polymode.metrics",
     "polymode.diagnostics",
+    "polymode.diagnostics.chemistry",
     "polymode.report",
+    "polymode.report.chemistry",
     "polymode.report.comparison",
     "polymode.report.diagnosis",
     "polymode.language",
@@ -185,7 +187,7 @@ def _verb(name: str, verb: Any) -> str:
     rows = []
     for option in verb.params:
         flags = ", ".join(f"`{flag}`" for flag in [*option.opts, *option.secondary_opts])
-        default = "" if option.default is None or option.default is False else f"`{option.default}`"
+        default = f"`{option.default}`" if option.default not in (None, False, "") else ""
         help_text = (getattr(option, "help", None) or "").replace("|", "\\|")
         rows.append(f"| {flags} | {default} | {help_text} |")
     table = "\n".join(["| option | default | what it does |", "|---|---|---|", *rows])

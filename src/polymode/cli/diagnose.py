@@ -2,14 +2,13 @@
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from polymode.cli.runs import check_outputs, put_file
+from polymode.cli.runs import check_outputs, page_facts, put
 
 if TYPE_CHECKING:
     from polymode.diagnosis import Diagnosis
@@ -136,16 +135,10 @@ def diagnose(
 
 def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[Path]:
     """Write the page and the numbers; files that are not complete are never left behind."""
-    from polymode.diagnostics.results import environment
-
     written: list[Path] = []
     if html is not None:
-        facts = {
-            "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "versions": ", ".join(f"{name} {number}" for name, number in environment().items()),
-        }
-        written.append(put_file(html, found.to_html(facts=facts)))
+        written.append(put(html, found.to_html(facts=page_facts())))
     if as_json is not None and str(as_json) != "-":
         text = json.dumps(found.to_dict(), allow_nan=False)
-        written.append(put_file(as_json, f"{text}\n"))
+        written.append(put(as_json, f"{text}\n"))
     return written

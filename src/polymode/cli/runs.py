@@ -1,9 +1,10 @@
-"""What verbs share: where they write and how, and a quiet page."""
+"""What verbs share: where they write and how, what stands at the foot of a page, quiet hosts."""
 
 import contextlib
 import os
 import warnings
 from collections.abc import Generator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from polymode.errors import InputError
@@ -25,6 +26,28 @@ def last_run(verb: str) -> Path:
     if not runs:
         raise InputError(f"nothing to resume under {RUNS}/: name a run with --out")
     return max(runs, key=lambda path: path.stat().st_mtime).parent
+
+
+def put(path: Path, text: str) -> Path:
+    """Write a file beside its place, then move it there: one that is not complete is never left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def page_facts() -> dict[str, str]:
+    """Return when and with what a page was written."""
+    from polymode.diagnostics.results import environment
+
+    return {
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "versions": ", ".join(f"{name} {number}" for name, number in environment().items()),
+    }
 
 
 @contextlib.contextmanager
@@ -59,15 +82,3 @@ def check_outputs(
             problems.append(f"{other} and {flag} must be two files, got {path} twice")
     if problems:
         raise InputError("; ".join(problems))
-
-
-def put_file(path: Path, text: str) -> Path:
-    """Write a file beside its place, then move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

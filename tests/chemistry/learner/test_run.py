@@ -1,6 +1,7 @@
 """Whole runs: what they leave, how they end, and that a killed one goes on as if unharmed."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -114,6 +115,27 @@ def test_table_says_what_happened(prior_file, tmp_path):
     assert below["shaped_reward"].tolist() == below["reward"].tolist()
 
 
+def test_what_is_read_of_a_run_is_what_it_said_itself(prior_file, tmp_path):
+    """The reader's hits, circles, scaffolds and modes against the run's own figures."""
+    pytest.importorskip("rdkit")
+    from polymode.diagnostics.chemistry import molecule_findings, read_molecule_run
+
+    started(prior_file, tmp_path / "run").train()
+    run = read_molecule_run(tmp_path / "run")
+    found = molecule_findings(run)
+    last = metrics(tmp_path / "run")[-1]
+    assert len(run.calls) == last["n_calls"]
+    assert len(found.hits) == last["hits/total"] > 10
+    assert found.n_circles == last["hits/circles"]
+    assert len(found.scaffolds) == last["hits/scaffolds"]
+    assert len(found.clusters) == last["target/modes"]
+    assert found.clustered_by.startswith("cluster modes of the run")
+    assert run.calls.rewards.max() == last["reward/best"]
+    assert sum(run.statuses.values()) == last["n_samples"] == 5 * 16
+    assert list(run.raw) == list(run.scores) == ["qed", "mw"]
+    assert run.result["stopped"] == "steps"
+
+
 def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     config = check_config(
         content(prior_file, steps=None)
@@ -124,7 +146,35 @@ def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     result = ChemistryRun(config, tmp_path / "run").train()
     assert result["stopped"] == "budget"
     assert table(tmp_path / "run")["new"].sum() == 20
-    assert "over_budget" in set(table(tmp_path / "run")["status"])
+    rows = table(tmp_path / "run")
+    over = (rows["status"] == "over_budget") & (rows["step"] == rows["step"].max())
+    assert over.any()
+    last = rows[(rows["step"] == rows["step"].max()) & rows["valid"] & ~over]
+    # What the budget did not reach is no repeat.
+    assert metrics(tmp_path / "run")[-1]["samples/frac_repeats"] == (~last["new"]).mean()
+
+
+def test_a_run_that_only_repeats_itself_ends(tmp_path):
+    """The language has 72 molecules, in 120 strings: a budget of 100 is never spent."""
+    from polymode.chemistry.oracles import Component, Oracle
+    from tests.chemistry.learner.toy import TabularModel, measure
+
+    sections = {
+        "oracle": {"components": [{"type": "qed"}], "budget": 100},
+        "learner": {"batch_size": 40},
+        "run": {"strings_per_call": 2.0, "tensorboard": False},
+    }
+
+    def ended(name, **run):
+        config = check_config({**sections, "run": {**sections["run"], **run}})
+        oracle = Oracle([Component("toy", measure)], budget=100)
+        return ChemistryRun(config, tmp_path / name, prior=TabularModel(), oracle=oracle).train()
+
+    result = ended("run")
+    assert (result["stopped"], result["steps"]) == ("strings", 5)
+    assert result["figures"]["n_samples"] == 200
+    without = ended("on", strings_per_call=math.inf, steps=8)
+    assert (without["stopped"], without["steps"]) == ("steps", 8)
 
 
 def test_collapse_is_told_and_ends_the_run_if_asked(prior_file, tmp_path):

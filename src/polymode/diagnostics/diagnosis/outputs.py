@@ -15,7 +15,7 @@ _SINGLE = 0.01  # share of repeated modes with several texts up to which modes a
 
 @dataclass(frozen=True, eq=False)
 class DistinctOutputs:
-    """o outputs in m modes of P prompts.
+    """Outputs, o of them, in m modes of P prompts.
 
     Parameters
     ----------

@@ -29,14 +29,28 @@ _MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal
 
 
 class Quantity(NamedTuple):
-    """A figure of each prompt, and how much one more output like each of those seen moves it."""
+    """A figure of each prompt, and how much one more output like each of those seen moves it.
+
+    Parameters
+    ----------
+    value : array, shape (P,)
+        The figure.
+    effect : array, shape (o,)
+        What one more output like each of those seen adds to it.
+    """
 
     value: Float[Any, " P"]
     effect: Float[Any, " o"]
 
 
 class Spread(NamedTuple):
-    """A figure of each prompt with its standard error, and the degrees of freedom of that."""
+    """A figure of each prompt with its standard error, and the degrees of freedom of that.
+
+    Parameters
+    ----------
+    value, error, freedom : array, shape (P,)
+        Figure, standard error and degrees of freedom.
+    """
 
     value: Float[Any, " P"]
     error: Float[Any, " P"]
