@@ -1,7 +1,7 @@
 """Write the history of defaults of TRL's configs: ``python tools/trl_defaults.py WHEELS``.
 
-WHEELS is a folder of TRL's wheels (``pip download --no-deps trl==1.16.0 -d WHEELS``, and so on for
-each release). They are parsed, and neither installed nor run. The table has, for each option, the
+WHEELS is a folder of TRL's wheels (``pip download --no-deps trl==VERSION -d WHEELS``, for each
+release). They are parsed, and neither installed nor run. The table has, for each option, the
 releases that set its default: that which brought it, those that changed it, the one without it.
 """
 

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from polymode.cli.runs import page_facts, put_file
+from polymode.cli.runs import page_facts, put
 from polymode.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _write_page(comparison: "Comparison", path: Path) -> None:
         "bootstrap": f"{settings.n_rounds} rounds, seed {settings.seed}",
         **{run.run.name: str(run.run.path) for run in comparison.runs},
     }
-    put_file(path, comparison_page(comparison, facts=facts))
+    put(path, comparison_page(comparison, facts=facts))
 
 
 def _print_tables(comparison: "Comparison", *, latex: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from polymode.cli.runs import check_outputs, page_facts, put_file
+from polymode.cli.runs import check_outputs, page_facts, put
 
 if TYPE_CHECKING:
     from polymode.diagnosis import Diagnosis
@@ -137,8 +137,8 @@ def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[
     """Write the page and the numbers; files that are not complete are never left behind."""
     written: list[Path] = []
     if html is not None:
-        written.append(put_file(html, found.to_html(facts=page_facts())))
+        written.append(put(html, found.to_html(facts=page_facts())))
     if as_json is not None and str(as_json) != "-":
         text = json.dumps(found.to_dict(), allow_nan=False)
-        written.append(put_file(as_json, f"{text}\n"))
+        written.append(put(as_json, f"{text}\n"))
     return written

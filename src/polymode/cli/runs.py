@@ -28,7 +28,7 @@ def last_run(verb: str) -> Path:
     return max(runs, key=lambda path: path.stat().st_mtime).parent
 
 
-def put_file(path: Path, text: str) -> Path:
+def put(path: Path, text: str) -> Path:
     """Write a file beside its place, then move it there: one that is not complete is never left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")

@@ -6,24 +6,22 @@ releases did was read in their sources.
 
 import math
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
-from polymode.diagnostics.audit.frameworks.framework import DefaultChange, FieldClass, Framework
+from polymode.diagnostics.audit.frameworks.framework import FieldClass, Framework
+from polymode.diagnostics.audit.frameworks.trl_changes import elsewhere, history
+from polymode.diagnostics.audit.frameworks.trl_detection import OURS, detect, kind_of, normalise
 from polymode.diagnostics.audit.frameworks.trl_fields import SHAPING, fields_of
 from polymode.diagnostics.audit.frameworks.trl_releases import (
-    REMOVED,
-    Kind,
     defaults_of,
     first_release,
-    history_of,
     newest_release,
     release_number,
 )
 from polymode.diagnostics.audit.frameworks.trl_remedies import remedies
 from polymode.diagnostics.audit.frameworks.values import Values
 from polymode.diagnostics.audit.objective import Aggregation, EffectiveObjective
-from polymode.diagnostics.audit.settings import Setting, Settings
+from polymode.diagnostics.audit.settings import Settings
 from polymode.errors import ConfigError
 
 __all__ = ["TRL"]
@@ -32,65 +30,12 @@ TESTED = "1.16.0"
 """Release whose losses our tests run."""
 
 _TITLE = "TRL"
-_CLASSES: Mapping[str, Kind] = {
-    "trl grpo": "grpo",
-    "trl rloo": "rloo",
-    "GRPOConfig": "grpo",
-    "RLOOConfig": "rloo",
-    "MARAGRPOConfig": "grpo",
-    "MARAConfig": "rloo",
-    "ShapedConfig": "rloo",
-}
-_OURS = {"MARAGRPOConfig": "anchored", "MARAConfig": "anchored", "ShapedConfig": "plain"}
-_PAIRS: tuple[tuple[Kind, Kind], ...] = (("grpo", "rloo"), ("rloo", "grpo"))
 _LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo")
-_MARKS = {
-    *(
-        "delta",
-        "loss_type",
-        "multi_objective_aggregation",
-        "num_generations",
-        "ref_model_mixup_alpha",
-    ),
-    *("num_iterations", "reward_clip_range", "scale_rewards", "steps_per_generation"),
-    *("use_bias_correction_kl", "vllm_mode", "mask_truncated_completions", "sync_ref_model"),
-    *("max_completion_length", "ref_model_sync_steps", "normalize_advantages"),
-}
-"""Options that nobody else calls so, at the top of a file."""
-
-
-def _detect(settings: Settings) -> float:
-    """Return how likely settings are TRL's."""
-    if settings.program.startswith("trl ") or settings.program in _CLASSES:
-        return 1.0
-    if not settings:
-        return 0.0
-    known = fields_of("grpo").keys() | fields_of("rloo").keys()
-    share = sum(key.partition(".")[0] in known for key in settings) / len(settings)
-    return share if any(key in _MARKS for key in settings) else 0.5 * share
-
-
-def _kind(settings: Settings) -> tuple[Kind, bool]:
-    """Return which trainer settings are for, and whether something said so."""
-    program = settings.program
-    if program.startswith("trl ") and program not in _CLASSES:
-        raise ConfigError(program, "only `trl grpo` and `trl rloo` have a KL-regularised reward")
-    if program in _CLASSES:
-        return _CLASSES[program], True
-    for kind, other in _PAIRS:
-        if kind in program.lower() and other not in program.lower():
-            return kind, True
-    given = [key for key in settings if settings.given(key)]
-    own: dict[Kind, int] = {
-        kind: sum(key in history_of(kind) and key not in history_of(other) for key in given)
-        for kind, other in _PAIRS
-    }
-    return ("rloo" if own["rloo"] > own["grpo"] else "grpo"), own["rloo"] != own["grpo"]
 
 
 def _defaults(settings: Settings, version: str) -> tuple[Mapping[str, Any], str]:
     """Return the defaults of a release."""
-    kind, _ = _kind(settings)
+    kind, _ = kind_of(settings)
     if release_number(version) < release_number(first_release(kind)):
         raise ConfigError(
             f"TRL {version}",
@@ -101,28 +46,12 @@ def _defaults(settings: Settings, version: str) -> tuple[Mapping[str, Any], str]
 
 def _fields(settings: Settings) -> Mapping[str, FieldClass]:
     """Return what each option can change."""
-    return fields_of(_kind(settings)[0])
-
-
-def _normalise(settings: Settings) -> Settings:
-    """Return settings with underscores, ``--no_x`` as False, and old names as the new ones."""
-    found: dict[str, Setting] = {}
-    for key, item in settings.items_by_key.items():
-        name = key.replace("-", "_") if item.source.kind == "command line" else key
-        value = item.value
-        if name.startswith("no_") and value is True and name[3:] in fields_of("grpo"):
-            name, value = name[3:], False
-        if name == "vllm_importance_sampling_cap" and value is not None:
-            found["vllm_importance_sampling_clip_max"] = Setting(name, value, item.source)
-        if name == "scale_rewards" and isinstance(value, bool):
-            value = "group" if value else "none"
-        found[name] = Setting(name, value, item.source)
-    return Settings(found, settings.name, settings.program)
+    return fields_of(kind_of(settings)[0])
 
 
 def _read(settings: Settings, version: str) -> EffectiveObjective:
     """Return the objective of a run."""
-    kind, said = _kind(settings)
+    kind, said = kind_of(settings)
     values = Values(settings, f"{_TITLE} {version}")
     if not said:
         values.remarks.append(
@@ -323,9 +252,9 @@ def _rloo(values: Values, shared: Mapping[str, Any]) -> dict[str, Any]:
 def _ours(values: Values, settings: Settings, parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what polymode's trainers change: their KL is that of sequences, in the reward."""
     asked = [key for key in SHAPING if settings.given(key)]
-    if settings.program not in _OURS and not asked:
+    if settings.program not in OURS and not asked:
         return {}
-    method = values.word("anchored", "method") or _OURS.get(settings.program, "anchored")
+    method = values.word("anchored", "method") or OURS.get(settings.program, "anchored")
     kind = values.word("kl_placement", "regulariser") or "reverse_kl"
     if kind != "reverse_kl":
         values.remarks.append(f"The regulariser {kind} was not audited: it was read as reverse_kl.")
@@ -340,66 +269,18 @@ def _ours(values: Values, settings: Settings, parts: Mapping[str, Any]) -> dict[
     return {"anchored": method, **(in_reward if parts["beta"] else {})}
 
 
-def _elsewhere(settings: Settings, key: str, version: str) -> str:
-    """Return which other releases have an option that this one does not have."""
-    kind, _said = _kind(settings)
-    option = key.partition(".")[0]
-    values = history_of(kind).get(option)
-    inherited = values is not None and REMOVED in values.values() and option in fields_of(kind)
-    if values is None or inherited:  # it moved between TRL's class and those that it inherits from
-        return ""
-    wanted = release_number(version)
-    past = [release for release in values if release_number(release) <= wanted]
-    if not past:
-        return f"it came with {next(iter(values))}"
-    return f"it went with {past[-1]}" if values[past[-1]] == REMOVED else ""
-
-
-_BEARS: Mapping[str, tuple[str, ...]] = {
-    "use_bias_correction_kl": ("beta",),
-    "ref_model_mixup_alpha": ("sync_ref_model",),
-    "ref_model_sync_steps": ("sync_ref_model",),
-    "vllm_importance_sampling_cap": ("use_vllm",),
-    "router_aux_loss_coef": ("router_aux_loss_coef",),
-}
-"""Options that must be on for another option to bear on the target."""
-
-
-def _history(settings: Settings, version: str) -> tuple[DefaultChange, ...]:
-    """Return the changes of defaults, in this major release or later, that are relied on."""
-    kind, _said = _kind(settings)
-    classes = fields_of(kind, script=False)
-    found: list[DefaultChange] = []
-    for key, values in history_of(kind).items():
-        idle = any(not settings.get(other) for other in _BEARS.get(key, ()))
-        if settings.given(key) or classes.get(key) != "target" or idle:
-            continue
-        releases = [release for release in values if values[release] != REMOVED]
-        for before, after in pairwise(releases):
-            recent = release_number(after)[:1] >= release_number(version)[:1]
-            if recent and _differ(key, values[before], values[after]):
-                found.append(DefaultChange(key, after, values[before], values[after]))
-    return tuple(found)
-
-
-def _differ(key: str, before: Any, after: Any) -> bool:
-    """Return whether two defaults mean different things."""
-    same: Mapping[str, tuple[Any, ...]] = {"top_k": (None, 0), "scale_rewards": (True, "group")}
-    return not (before in same.get(key, ()) and after in same.get(key, ()))
-
-
 TRL = Framework(
     name="trl",
     title=_TITLE,
     package="trl",
     newest=newest_release(),
-    detect=_detect,
+    detect=detect,
     defaults=_defaults,
     read=_read,
     fields=_fields,
     remedies=remedies,
-    normalise=_normalise,
-    elsewhere=_elsewhere,
-    history=_history,
+    normalise=normalise,
+    elsewhere=elsewhere,
+    history=history,
 )
 """TRL."""
