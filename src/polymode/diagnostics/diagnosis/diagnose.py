@@ -8,6 +8,7 @@ import numpy as np
 
 from polymode.core import checks
 from polymode.core.divergences import Divergence
+from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.budget import (
     Parts,
     budget_of_prompts,
@@ -105,7 +106,7 @@ def diagnose_samples(
     problem = Problem.of(table, threshold=threshold, reach=settings.reach)
     averaging = Averaging(len(table.prompts), settings.level, settings.n_rounds, settings.seed)
     target = problem.target(beta, divergence)
-    anchored = problem.anchored(beta, divergence)
+    anchored = Anchoring.of(problem, beta, divergence)
     spreads = _spreads(problem, target, anchored)
     parts = budget_parts(problem, target)
     trust = reliability(problem, target, settings.limits)

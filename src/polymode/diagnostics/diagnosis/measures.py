@@ -97,13 +97,15 @@ class Measure:
         pull = self._per_mass(kept) * rest
         return self._quantity(value, self.t * pull, pull)
 
-    def entropy(self, kept: Float[np.ndarray, " o"]) -> Quantity:
+    def entropy(self, kept: Float[np.ndarray, " o"], *, within: bool = False) -> Quantity:
         """Return the entropy over modes among some of the outputs, relative to their sum.
 
         Parameters
         ----------
         kept : array, shape (o,)
             1 for those that count, 0 for others.
+        within : bool
+            Whether they count for being within reach; of modes, with that probability.
 
         Returns
         -------
@@ -111,29 +113,26 @@ class Measure:
             In nats, unseen modes counted in; NaN where none counts.
         """
         sampling, table = self.sampling, self.sampling.table
-        share = self._share(kept)
-        if table.by_output:
-            surprise = -_log(share)
+        share, scale = self._share(kept), self._per_mass(kept)
+        if sampling.rare is None:
+            surprise, by_counts, unsure = -_log(share), 0.0, 0.0
             value = sampling.total(share * surprise)
         else:
             of_mode = table.modes.sum(sampling.weights * share)
-            value = self._chao_shen(of_mode, kept)
-            surprise = table.modes.spread(-_log(of_mode))
+            rare = sampling.rare
+            excess = rare.excess_within if within else rare.excess
+            each = -_log(of_mode) + excess.value
+            value = table.of_modes.sum(of_mode * each)
+            surprise = table.modes.spread(each)
+            by_shape = table.of_modes.spread(table.of_modes.sum(of_mode * excess.slope))
+            by_counts = by_shape * rare.shape_moves + of_mode * rare.spread_of_log
+            by_counts = sampling.of_counts(by_counts)
+            unsure = table.of_modes.sum(of_mode * excess.unsure)
         value = np.where(sampling.total(share) > 0, np.maximum(value, 0.0), np.nan)
-        scale = self._per_mass(kept)
         pull = scale * (surprise - table.prompts.spread(value))
-        direct = self.t * (pull + scale) if table.by_output else self.t * pull
-        return self._quantity(value, direct, pull)
-
-    def _chao_shen(
-        self, of_mode: Float[np.ndarray, " m"], kept: Float[np.ndarray, " o"]
-    ) -> Float[np.ndarray, " P"]:
-        """Return entropies in which each mode stands for unseen ones like it."""
-        table = self.sampling.table
-        once = table.modes.sum(table.n_drawn * kept) == 1
-        coverage = 1 - table.of_modes.sum(of_mode * once)
-        share = of_mode * table.of_modes.spread(np.maximum(coverage, 1e-9))
-        return table.of_modes.sum(-share * _log(share) * self.sampling.mode_weights)
+        direct = self.t * pull if sampling.rare else self.t * (pull + scale)
+        found = self._quantity(value, direct, pull)
+        return Quantity(value, found.effect + by_counts, unsure)
 
     def _share(self, kept: Float[np.ndarray, " o"]) -> Float[np.ndarray, " o"]:
         """Return the policy among some of the outputs, 0 where none counts."""

@@ -66,7 +66,8 @@ class Averaging:
         -----
         A prompt's value carries the noise of its samples, so that drawing prompts anew covers both.
         With few prompts that would be a guess: there the errors of the prompts add up, and the
-        interval is about these very prompts. It is symmetric, by Student's t.
+        interval is about these very prompts. It is symmetric, by Student's t. Errors that all
+        prompts share are averaged, not divided.
         """
         values = np.stack([spread.value for spread in spreads.values()], axis=1)
         there = ~np.isnan(values)
@@ -80,9 +81,11 @@ class Averaging:
         else:
             error, freedom = _summed(spreads, there)
         out: dict[str, Estimate] = {}
-        for i, name in enumerate(spreads):
+        for i, (name, spread) in enumerate(spreads.items()):
             least, largest = (ends or {}).get(name, (-np.inf, np.inf))
-            own = Spread(value[i], error[i], freedom[i])
+            shared = np.broadcast_to(spread.unsure, len(there))[there[:, i]]
+            unsure = float(shared.mean()) if len(shared) else 0.0
+            own = Spread(value[i], error[i], freedom[i], unsure)
             out[name] = _floats(
                 own.estimate(level=self.level, n=n[i], least=least, largest=largest)
             )

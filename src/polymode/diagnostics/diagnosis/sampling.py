@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from polymode.diagnostics.diagnosis.inclusion import Inclusion
 from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
+from polymode.diagnostics.diagnosis.rare_modes import RareModes
 from polymode.metrics.intervals import Estimate
 
 __all__ = ["Quantity", "Sampling", "Spread"]
@@ -33,6 +34,8 @@ class Quantity(NamedTuple):
 
     value: Float[Any, " P"]
     effect: Float[Any, " o"]
+    unsure: Float[Any, " P"] | float = 0.0
+    """What no number of prompts makes smaller: half the distance of two guesses."""
 
 
 class Spread(NamedTuple):
@@ -41,6 +44,8 @@ class Spread(NamedTuple):
     value: Float[Any, " P"]
     error: Float[Any, " P"]
     freedom: Float[Any, " P"]
+    unsure: Float[Any, " P"] | float = 0.0
+    """An error that all prompts share."""
 
     def estimate(
         self, *, level: float, n: Any, least: float = -np.inf, largest: float = np.inf
@@ -61,11 +66,13 @@ class Spread(NamedTuple):
         Estimate
             Of each prompt.
         """
-        from scipy.special import stdtrit
+        from scipy.special import ndtri, stdtrit
 
-        reach = self.error * stdtrit(self.freedom, (1 + level) / 2)
+        by_chance = self.error * stdtrit(self.freedom, (1 + level) / 2)
+        reach = np.hypot(by_chance, self.unsure * ndtri((1 + level) / 2))
+        error = np.hypot(self.error, self.unsure)
         low, high = np.maximum(self.value - reach, least), np.minimum(self.value + reach, largest)
-        return Estimate(self.value, self.error, low, high, n)
+        return Estimate(self.value, error, low, high, n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +90,23 @@ class Sampling:
         the policy for what is about the policy.
     weights : array, shape (o,)
         How many outputs each one stands for; see `Inclusion.weights`.
-    mode_weights : array, shape (m,)
-        How many modes each one stands for: one over the probability of seeing it.
+    rare : RareModes or None
+        What counts say of modes; None where modes are outputs, whose probabilities are known.
     """
 
     table: DistinctOutputs
     inclusion: Inclusion
     known: Float[np.ndarray, " o"]
     weights: Float[np.ndarray, " o"]
-    mode_weights: Float[np.ndarray, " m"]
+    rare: RareModes | None
 
     @classmethod
     def of(
-        cls, table: DistinctOutputs, inclusion: Inclusion, log_known: Float[np.ndarray, " o"]
+        cls,
+        table: DistinctOutputs,
+        inclusion: Inclusion,
+        log_known: Float[np.ndarray, " o"],
+        rare: RareModes | None,
     ) -> "Sampling":
         """Return the sampling with its weights.
 
@@ -107,15 +118,15 @@ class Sampling:
             How likely they were to be seen.
         log_known : array, shape (o,)
             Log-probabilities of what is known to sum to 1.
+        rare : RareModes or None
+            What counts say of modes.
 
         Returns
         -------
         Sampling
             Ready for measures.
         """
-        weights = inclusion.weights(log_known)
-        of_modes = weights if table.by_output else _mode_weights(table, inclusion)
-        return cls(table, inclusion, np.exp(log_known), weights, of_modes)
+        return cls(table, inclusion, np.exp(log_known), inclusion.weights(log_known), rare)
 
     def total(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
         """Return the estimated sum over all outputs of each prompt, seen or not.
@@ -166,7 +177,25 @@ class Sampling:
             freedom = np.where(squares > 0, variance**2 / squares, _MOST_FREEDOM)
         freedom = np.clip(np.nan_to_num(freedom, nan=1.0), 1.0, _MOST_FREEDOM)
         error = np.sqrt(variance + imagined**2)
-        return Spread(quantity.value, np.where(np.isnan(quantity.value), np.nan, error), freedom)
+        error = np.where(np.isnan(quantity.value), np.nan, error)
+        return Spread(quantity.value, error, freedom, np.abs(quantity.unsure))
+
+    def of_counts(self, per_mode: Float[np.ndarray, " m"]) -> Float[np.ndarray, " o"]:
+        """Return the effects of outputs on something that moves with the number of modes.
+
+        Parameters
+        ----------
+        per_mode : array, shape (m,)
+            How much one more mode like each of those seen moves it.
+
+        Returns
+        -------
+        array, shape (o,)
+            Effects that give the variance of independent numbers of modes.
+        """
+        table = self.table
+        each = per_mode / np.sqrt(table.modes.sum(table.n_drawn))
+        return table.modes.spread(each) * table.n_drawn / self.weights
 
     def n_for_unseen(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
         """Return how many draws, effectively, speak for the part of a measure that was not seen.
@@ -184,13 +213,3 @@ class Sampling:
         share = (self.weights - 1) * x
         total, squares = self.table.prompts.sum(share), self.table.prompts.sum(share * share)
         return np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1.0), 0.0)
-
-
-def _mode_weights(table: DistinctOutputs, inclusion: Inclusion) -> Float[np.ndarray, " m"]:
-    """Return one over the estimated probability of seeing each mode, whose texts are unknown."""
-    n = table.n_samples
-    drawn = table.modes.sum(inclusion.weights(table.log_drawn) * np.exp(table.log_drawn))
-    once = (table.modes.sum(table.n_drawn) == 1).astype(float)
-    coverage = np.maximum(1 - table.of_modes.sum(once) / n, 0.5 / n)
-    share = np.clip(drawn * table.of_modes.spread(coverage), 1e-12, 1 - 1e-12)
-    return -1 / np.expm1(table.of_modes.spread(n) * np.log1p(-share))

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.measures import Measure
 from polymode.diagnostics.diagnosis.report import OutputTable, SampleSummary
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
-from polymode.diagnostics.diagnosis.targets import Anchoring, Problem
+from polymode.diagnostics.diagnosis.targets import Problem
 
 __all__ = ["group_sizes", "output_table", "sample_summary", "size_summary"]
 
