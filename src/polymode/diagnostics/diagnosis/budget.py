@@ -168,5 +168,5 @@ def _sum(*terms: tuple[int, Quantity]) -> Quantity:
     """Return a linear combination of quantities."""
     value = sum(sign * term.value for sign, term in terms)
     effect = sum(sign * np.nan_to_num(term.effect) for sign, term in terms)
-    unsure = sum(sign * term.unsure for sign, term in terms)
+    unsure = sum(sign * np.nan_to_num(term.unsure) for sign, term in terms)
     return Quantity(value, effect, unsure)  # pyright: ignore[reportArgumentType] - sums of arrays

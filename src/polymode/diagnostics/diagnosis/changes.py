@@ -179,7 +179,7 @@ class Changes:
         else:
             nothing = np.full(len(self.table.prompts), np.nan)
             spreads = {
-                name: Spread(found.value, nothing, nothing, np.abs(found.unsure))
+                name: Spread(found.value, nothing, nothing, found.unsure)
                 for name, found in quantities.items()
             }
         return self.averaging.means(spreads, ENDS)

@@ -109,7 +109,7 @@ def diagnose_samples(
     anchored = Anchoring.of(problem, beta, divergence)
     spreads = _spreads(problem, target, anchored)
     parts = budget_parts(problem, target)
-    trust = reliability(problem, target, settings.limits)
+    trust = reliability(problem, target, settings)
     figures = {
         policy: with_numbers(averaging.means(each, ENDS)) for policy, each in spreads.items()
     }

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from polymode.diagnostics.diagnosis.sampling import Quantity, Sampling
+from polymode.diagnostics.diagnosis.sampling import NOTHING, Quantity, Sampling
 
 __all__ = ["Measure"]
 
@@ -115,7 +115,7 @@ class Measure:
         sampling, table = self.sampling, self.sampling.table
         share, scale = self._share(kept), self._per_mass(kept)
         if sampling.rare is None:
-            surprise, by_counts, unsure = -_log(share), 0.0, 0.0
+            surprise, by_counts, unsure = -_log(share), 0.0, NOTHING
             value = sampling.total(share * surprise)
         else:
             of_mode = table.modes.sum(sampling.weights * share)

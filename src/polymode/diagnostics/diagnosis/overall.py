@@ -83,8 +83,8 @@ class Averaging:
         out: dict[str, Estimate] = {}
         for i, (name, spread) in enumerate(spreads.items()):
             least, largest = (ends or {}).get(name, (-np.inf, np.inf))
-            shared = np.broadcast_to(spread.unsure, len(there))[there[:, i]]
-            unsure = float(shared.mean()) if len(shared) else 0.0
+            shared = np.broadcast_to(spread.unsure, (2, len(there)))[:, there[:, i]]
+            unsure = shared.mean(axis=1) if shared.size else np.zeros(2)
             own = Spread(value[i], error[i], freedom[i], unsure)
             out[name] = _floats(
                 own.estimate(level=self.level, n=n[i], least=least, largest=largest)

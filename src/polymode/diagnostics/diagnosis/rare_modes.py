@@ -35,11 +35,15 @@ _HALF = 0.5  # of a mode: how well it is known how many modes one that came once
 
 
 class Guess(NamedTuple):
-    """What counts say of each mode, its derivative by the shape, and half the distance of both."""
+    """What counts say of each mode, its derivative by the shape, and what is unsure about it.
+
+    The rows of `unsure` are half the distance from one guess to the other, which errs in all
+    quantities together, and what no guess covers.
+    """
 
     value: Float[np.ndarray, " m"]
     slope: Float[np.ndarray, " m"]
-    unsure: Float[np.ndarray, " m"]
+    unsure: Float[np.ndarray, "2 m"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +140,7 @@ def _shapes(n_drawn: Float[np.ndarray, " m"], of_modes: Segments) -> tuple[np.nd
 
 def _less_sure(guess: Guess, n_drawn: np.ndarray) -> Guess:
     """Return a guess of numbers that is not believed beyond half a mode."""
-    return guess._replace(unsure=np.hypot(guess.unsure, _HALF * (n_drawn == 1)))
+    return guess._replace(unsure=np.stack([guess.unsure[0], _HALF * (n_drawn == 1)]))
 
 
 def _mixed(few: np.ndarray, guess: Guess, by_text: np.ndarray) -> Guess:
@@ -152,7 +156,7 @@ def _added(single: np.ndarray, guess: Guess, convex: np.ndarray) -> Guess:
 
 @cache
 def _tables(reach: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return values and half distances at every shape (rows) and number of draws (columns)."""
+    """Return values and half distances of guesses at every shape (rows) and number of draws (columns)."""
     least = -np.log1p(-min(reach, 1 - 1e-9))
     k = np.arange(1, _MOST + 1)
     shape = np.broadcast_to(k.astype(float), (len(_SHAPES), _MOST)).copy()
@@ -179,7 +183,7 @@ def _middle(law: np.ndarray, alike: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Return the middle of two guesses about modes that came once, and half their distance."""
     value, half = law.copy(), np.zeros_like(law)
     value[:, 0] = (law[:, 0] + alike) / 2
-    half[:, 0] = np.abs(law[:, 0] - alike) / 2
+    half[:, 0] = (law[:, 0] - alike) / 2
     return value, half
 
 
@@ -190,4 +194,5 @@ def _looked_up(table: tuple[np.ndarray, np.ndarray], shape: np.ndarray, k: np.nd
     value, half = table
     first, second = value[place, k - 1], value[place + 1, k - 1]
     slope = (second - first) / (high - low)
-    return Guess(first + (shape - low) * slope, slope, half[place, k - 1])
+    nothing = np.zeros_like(slope)
+    return Guess(first + (shape - low) * slope, slope, np.stack([half[place, k - 1], nothing]))

@@ -24,7 +24,10 @@ from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from polymode.diagnostics.diagnosis.rare_modes import RareModes
 from polymode.metrics.intervals import Estimate
 
-__all__ = ["Quantity", "Sampling", "Spread"]
+__all__ = ["NOTHING", "Quantity", "Sampling", "Spread"]
+
+NOTHING = np.zeros((2, 1))
+"""Of a quantity that no guess is in."""
 
 _MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal distribution
 
@@ -34,8 +37,8 @@ class Quantity(NamedTuple):
 
     value: Float[Any, " P"]
     effect: Float[Any, " o"]
-    unsure: Float[Any, " P"] | float = 0.0
-    """What no number of prompts makes smaller: half the distance of two guesses."""
+    unsure: Float[Any, "2 P"] = NOTHING
+    """What no number of prompts makes smaller; see `rare_modes.Guess`."""
 
 
 class Spread(NamedTuple):
@@ -44,8 +47,8 @@ class Spread(NamedTuple):
     value: Float[Any, " P"]
     error: Float[Any, " P"]
     freedom: Float[Any, " P"]
-    unsure: Float[Any, " P"] | float = 0.0
-    """An error that all prompts share."""
+    unsure: Float[Any, "2 P"] = NOTHING
+    """Errors that all prompts share, with their signs."""
 
     def estimate(
         self, *, level: float, n: Any, least: float = -np.inf, largest: float = np.inf
@@ -69,8 +72,9 @@ class Spread(NamedTuple):
         from scipy.special import ndtri, stdtrit
 
         by_chance = self.error * stdtrit(self.freedom, (1 + level) / 2)
-        reach = np.hypot(by_chance, self.unsure * ndtri((1 + level) / 2))
-        error = np.hypot(self.error, self.unsure)
+        shared = np.linalg.norm(self.unsure, axis=0)
+        reach = np.hypot(by_chance, shared * ndtri((1 + level) / 2))
+        error = np.hypot(self.error, shared)
         low, high = np.maximum(self.value - reach, least), np.minimum(self.value + reach, largest)
         return Estimate(self.value, error, low, high, n)
 
@@ -178,7 +182,7 @@ class Sampling:
         freedom = np.clip(np.nan_to_num(freedom, nan=1.0), 1.0, _MOST_FREEDOM)
         error = np.sqrt(variance + imagined**2)
         error = np.where(np.isnan(quantity.value), np.nan, error)
-        return Spread(quantity.value, error, freedom, np.abs(quantity.unsure))
+        return Spread(quantity.value, error, freedom, quantity.unsure)
 
     def of_counts(self, per_mode: Float[np.ndarray, " m"]) -> Float[np.ndarray, " o"]:
         """Return the effects of outputs on something that moves with the number of modes.

@@ -62,20 +62,20 @@ class Segments:
         """How many positions each run has."""
         return np.diff(self.starts, append=len(self.index))
 
-    def sum(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+    def sum(self, x: Float[np.ndarray, "*rows n"]) -> Float[np.ndarray, "*rows k"]:
         """Return the sum of each run.
 
         Parameters
         ----------
-        x : array, shape (n,)
+        x : array, shape (..., n)
             Values.
 
         Returns
         -------
-        array, shape (k,)
+        array, shape (..., k)
             The sums.
         """
-        return np.add.reduceat(x, self.starts)
+        return np.add.reduceat(x, self.starts, axis=-1)
 
     def max(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
         """Return the maximum of each run.
