@@ -59,8 +59,10 @@ def main() -> None:
     target = HERE / "results" / f"{date.today().isoformat()}-diagnose-speed.json"
     target.write_text(json.dumps(kept, indent=1) + "\n")
     for row in rows:
-        print(f"{row['kind']:<8} {row['samples']:>11,} {row['seconds']:7.1f} s (wall "
-              f"{row['wall_seconds']:.1f}) {row['peak_mib']:6.0f} MiB")
+        print(
+            f"{row['kind']:<8} {row['samples']:>11,} {row['seconds']:7.1f} s (wall "
+            f"{row['wall_seconds']:.1f}) {row['peak_mib']:6.0f} MiB"
+        )
 
 
 def apart(kind: str, size: int) -> dict[str, Any]:
