@@ -1,4 +1,4 @@
-"""Do intervals and verdicts of a diagnosis hold where the truth is known?
+"""Coverage of the intervals of a diagnosis, and its verdicts, where the truth is known.
 
     OMP_NUM_THREADS=1 PYTHONPATH=. .venv/bin/python benchmarks/science/diagnose.py [--cases 4000]
 

@@ -1,4 +1,4 @@
-"""Does a diagnosis of the base model tell what training ends in?
+"""What a diagnosis of the base model says, beside what training ended in.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/science/diagnose_demo.py [--samples 512]
 

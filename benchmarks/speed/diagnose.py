@@ -4,9 +4,9 @@
 
 100 samples for each prompt from a Zipf reference over 200 outputs, thirty strengths, 200 bootstrap
 rounds, and everything else that `polymode.diagnose` does from columns in memory; reading a file is
-timed by `recorded_samples.py`. Outputs are modes, or have a mode that several of them share. Seconds
-are those of the processor; memory is the peak of the process less that of the samples alone.
-Writes `benchmarks/speed/results/DATE-diagnose.json`.
+timed by `recorded_samples.py`. Outputs are modes, or have a mode that several of them share.
+Seconds are those of the processor; memory is the peak of the process less that of the samples
+alone. Writes `benchmarks/speed/results/DATE-diagnose-speed.json`.
 """
 
 import argparse

@@ -77,7 +77,8 @@ class Averaging:
         if self.resampled == "prompts":
             rng = np.random.default_rng(self.seed)
             rounds = redraw_means(values, n_rounds=self.n_rounds, rng=rng)
-            error, freedom = _deviation(rounds), np.maximum(n - 1.0, 1.0)
+            freedom = np.maximum(n - 1.0, 1.0)
+            error = _deviation(rounds) * np.sqrt(n / freedom)
         else:
             error, freedom = _summed(spreads, there)
         out: dict[str, Estimate] = {}
