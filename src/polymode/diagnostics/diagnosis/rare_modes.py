@@ -156,7 +156,7 @@ def _added(single: np.ndarray, guess: Guess, convex: np.ndarray) -> Guess:
 
 @cache
 def _tables(reach: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return values and half distances of guesses at every shape (rows) and number of draws (columns)."""
+    """Return values and half distances of guesses, by shape (rows) and number of draws."""
     least = -np.log1p(-min(reach, 1 - 1e-9))
     k = np.arange(1, _MOST + 1)
     shape = np.broadcast_to(k.astype(float), (len(_SHAPES), _MOST)).copy()
