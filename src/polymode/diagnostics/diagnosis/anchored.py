@@ -61,21 +61,22 @@ class Anchoring:
             The same as the target where there is no good mode within reach.
         """
         table, sampling = problem.table, problem.by_reference
-        kept, a = problem.counted > 0, sampling.weights
+        kept, log_a = problem.counted > 0, sampling.log_weights
         has = table.prompts.max(kept.astype(float)) > 0
-        number = a
+        log_n = np.where(kept, log_a, 0.0)
         if sampling.rare is not None:
-            number = table.modes.spread(sampling.rare.stands_for.value)
-        mass, rewards = _substituted(problem, kept, number)
-        mass = np.where(table.prompts.spread(has), mass, a * sampling.known)
+            with np.errstate(divide="ignore"):
+                log_n = np.log(table.modes.spread(sampling.rare.stands_for.value))
+        mass, rewards = _substituted(problem, kept, np.exp(np.where(kept, log_n, 0.0)))
+        mass = np.where(table.prompts.spread(has), mass, sampling.share)
         with np.errstate(divide="ignore"):
             log_mass = np.log(mass)
-        log_t = problem.optimum(rewards, log_mass, beta, divergence)
-        at = np.exp(log_t)
+        log_at = problem.optimum(rewards, log_mass, beta, divergence)
+        at = np.exp(log_at)
         with np.errstate(invalid="ignore"):
-            gains = gains_at(np.where(mass > 0, log_t - log_mass, -np.inf), divergence)
-        measure = Measure(sampling, at / a, problem.good, gains)
-        return cls(problem, measure, has, kept, at, at / np.where(kept, number, a))
+            gains = gains_at(np.where(mass > 0, log_at - log_mass, -np.inf), divergence)
+        measure = Measure(sampling, log_at - log_a, at, problem.good, gains)
+        return cls(problem, measure, has, kept, at, np.exp(log_at - np.where(kept, log_n, log_a)))
 
     def figures(self) -> dict[str, Quantity]:
         """Return quality and diversity of each prompt.
@@ -126,7 +127,7 @@ class Anchoring:
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.nan_to_num(prompts.sum(flow * self.kept) / prompts.sum(flow))
             up = np.nan_to_num(good * (1 - share) / n_good.value, posinf=0.0)
-        taken = prompts.spread(share) * self.measure.t * ~self.problem.good
+        taken = prompts.spread(share) * self.at * ~self.problem.good
         return Quantity(good, prompts.spread(up) * n_good.effect - taken, up * n_good.unsure)
 
     def _reward_of_good(self, n_good: Quantity) -> Quantity:
@@ -146,7 +147,7 @@ def _substituted(
 ) -> tuple[Float[np.ndarray, " o"], Float[np.ndarray, " o"]]:
     """Return probabilities and rewards with those of the anchor at every good mode within reach."""
     table, sampling = problem.table, problem.by_reference
-    own = sampling.weights * sampling.known
+    own = sampling.share
     of_mode = table.modes.sum(kept * own)
     anchor = table.of_modes.max(of_mode)
     is_anchor = table.modes.spread(of_mode == table.of_modes.spread(anchor)) & kept

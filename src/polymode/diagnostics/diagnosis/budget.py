@@ -70,9 +70,7 @@ def budget_parts(problem: Problem, target: Measure) -> Parts:
     of_target = target.entropy(problem.counted, within=True)
     of_policy, table = None, problem.table
     if table.log_p is not None:
-        p = np.exp(table.log_p)
-        mass = problem.by_reference.total(p)
-        known = Measure(problem.by_reference, p / table.prompts.spread(mass), problem.good)
+        known = problem.known(problem.by_reference, table.log_p)
         of_policy = known.entropy(problem.counted, within=True)
     spread = problem.by_reference.spread
     here = 0 * ceiling.value  # NaN where there is nothing to lose

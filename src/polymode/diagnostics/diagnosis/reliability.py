@@ -42,19 +42,18 @@ def reliability(problem: Problem, target: Measure, settings: DiagnosisSettings) 
         If arviz-stats is not installed.
     """
     table, sampling, limits = problem.table, problem.by_reference, settings.limits
-    n, at = table.n_samples, sampling.weights * target.t
+    n, at = table.n_samples, target.share
     once = (table.modes.sum(table.n_drawn) == 1).astype(float)
     coverage = 1 - table.of_modes.sum(once) / n
+    seen = np.minimum(table.prompts.sum(np.exp(target.log_t)), 1.0)
     if table.by_output:
-        target_coverage = np.minimum(table.prompts.sum(target.t), 1.0)
+        target_coverage = seen
     else:
         target_coverage = 1 - table.of_modes.sum(once * table.modes.sum(at))
-    settled = table.prompts.sum(target.t) > 1 - _SETTLED
-    variance = table.prompts.sum((sampling.weights - 1) * sampling.weights * target.t**2)
+    settled = seen > 1 - _SETTLED
+    variance = table.prompts.sum(sampling.unseen * at**2)
     ess = 1 / np.maximum(variance, 1 / n)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(target.t) - table.log_drawn
-    pareto_k = _tail_shapes(log_weights, problem)
+    pareto_k = _tail_shapes(target.log_t - table.log_drawn, problem)
     hidden = _hidden_best(problem, float(settings.beta), settings.divergence)
     reasons = {
         f"fewer than {limits.ess:g} effective samples": ess < limits.ess,
@@ -72,7 +71,7 @@ def reliability(problem: Problem, target: Measure, settings: DiagnosisSettings) 
         pareto_k=pareto_k,
         coverage=coverage,
         target_coverage=target_coverage,
-        seen_mass=np.minimum(table.prompts.sum(np.exp(table.log_q)), 1.0),
+        seen_mass=np.minimum(sampling.seen, 1.0),
         reliable=~bad,
         reasons={name: int(found.sum()) for name, found in reasons.items() if found.any()},
     )
@@ -88,7 +87,7 @@ def _hidden_best(
     """
     table = problem.table
     best = table.prompts.max(table.rewards)
-    unseen = np.maximum(1 - table.prompts.sum(np.exp(table.log_q)), 0.0)
+    unseen = np.maximum(1 - problem.by_reference.seen, 0.0)
     mass = np.minimum(unseen, 1 / table.n_samples)
     lower = (best < best.max()) & (mass > _ROUNDING)
     out = np.zeros(len(best))
@@ -97,8 +96,8 @@ def _hidden_best(
     here = table.prompts.spread(lower)
     labels = (np.cumsum(lower) - 1).astype(np.intp)
     rewards = np.append(table.rewards[here], np.full(int(lower.sum()), best.max()))
-    log_a = np.log(problem.by_reference.weights)
-    log_mass = np.append((table.log_q + log_a)[here], np.log(mass[lower]))
+    log_share = table.log_q + problem.by_reference.log_weights
+    log_mass = np.append(log_share[here], np.log(mass[lower]))
     index = np.append(labels[table.prompts.index[here]], labels[lower])
     groups = Groups(index, int(lower.sum()))
     log_t = log_optimum(rewards, log_mass, beta, get_divergence(divergence), groups)

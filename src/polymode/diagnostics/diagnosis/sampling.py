@@ -6,11 +6,12 @@ it, beyond what its known probability ``q`` explains:
 
 .. math::
 
-    \operatorname{Var} F \approx \sum_y a_y (a_y - 1) (e_y - B q_y)^2, \qquad
-    e_y = \frac{\partial F}{\partial a_y}
+    \operatorname{Var} F \approx \sum_y (1 - 1 / a_y) (e_y - B a_y q_y)^2, \qquad
+    e_y = \frac{\partial F}{\partial \log a_y}
 
-Outputs that are sure to be seen have ``a = 1`` and no error. Where few outputs make all the error,
-that is itself uncertain: intervals take Student's t with as many degrees of freedom.
+Outputs that are sure to be seen have ``a = 1`` and no error. Only products like ``a q`` are ever
+formed: of long outputs ``a`` is beyond any float, and ``q`` below. Where few outputs make all the
+error, that is itself uncertain: intervals take Student's t with as many degrees of freedom.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ _MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal
 
 
 class Quantity(NamedTuple):
-    """A figure of each prompt, and how much one more output like each of those seen moves it."""
+    """A figure of each prompt, and how it moves if an output stands for relatively more."""
 
     value: Float[Any, " P"]
     effect: Float[Any, " o"]
@@ -87,21 +88,27 @@ class Sampling:
     ----------
     table : DistinctOutputs
         The outputs.
-    inclusion : Inclusion
-        How likely they were to be seen.
-    known : array, shape (o,)
-        Probabilities that sum to 1 over all outputs, seen or not: those of the reference, or of
-        the policy for what is about the policy.
-    weights : array, shape (o,)
-        How many outputs each one stands for; see `Inclusion.weights`.
+    log_known : array, shape (o,)
+        Logarithms of probabilities that sum to 1 over all outputs, seen or not: those of the
+        reference, or of the policy for what is about the policy.
+    log_weights : array, shape (o,)
+        How many outputs each one stands for; see `Inclusion.log_weights`.
+    share : array, shape (o,)
+        The probability that each one stands for, ``a q``; sums to 1.
+    unseen : array, shape (o,)
+        Which part of that is on outputs that were not seen, ``1 - 1 / a``.
+    seen : array, shape (P,)
+        Probability of what was seen.
     rare : RareModes or None
         What counts say of modes; None where modes are outputs, whose probabilities are known.
     """
 
     table: DistinctOutputs
-    inclusion: Inclusion
-    known: Float[np.ndarray, " o"]
-    weights: Float[np.ndarray, " o"]
+    log_known: Float[np.ndarray, " o"]
+    log_weights: Float[np.ndarray, " o"]
+    share: Float[np.ndarray, " o"]
+    unseen: Float[np.ndarray, " o"]
+    seen: Float[np.ndarray, " P"]
     rare: RareModes | None
 
     @classmethod
@@ -130,22 +137,10 @@ class Sampling:
         Sampling
             Ready for measures.
         """
-        return cls(table, inclusion, np.exp(log_known), inclusion.weights(log_known), rare)
-
-    def total(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
-        """Return the estimated sum over all outputs of each prompt, seen or not.
-
-        Parameters
-        ----------
-        x : array, shape (o,)
-            Terms.
-
-        Returns
-        -------
-        array, shape (P,)
-            The sums.
-        """
-        return self.table.prompts.sum(self.weights * x)
+        log_a = inclusion.log_weights(log_known)
+        seen = table.prompts.sum(np.exp(log_known))
+        share, unseen = np.exp(log_known + log_a), -np.expm1(-log_a)
+        return cls(table, log_known, log_a, share, unseen, seen, rare)
 
     def spread(self, quantity: Quantity) -> Spread:
         """Return a quantity with its standard error.
@@ -166,17 +161,15 @@ class Sampling:
         of any output that was seen: it stands for what k draws may have missed, and its share falls
         as ``1 / k**2``.
         """
-        prompts, known = self.table.prompts, self.known
-        missing = self.inclusion.missing
-        tail = prompts.sum(known * missing)
+        prompts, share, effect = self.table.prompts, self.share, quantity.effect
+        tail = prompts.sum(share * self.unseen)
         with np.errstate(invalid="ignore", divide="ignore"):
-            slope = np.where(tail > 0, prompts.sum(quantity.effect * missing) / tail, 0.0)
-            rate = quantity.effect / known - prompts.spread(slope)
-        rate = np.where(known > 0, rate, 0.0)
-        terms = (self.weights - 1) * self.weights * (rate * known) ** 2
+            slope = np.where(tail > 0, prompts.sum(effect * self.unseen) / tail, 0.0)
+            rate = np.where(share > 0, effect / share - prompts.spread(slope), 0.0)
+        terms = self.unseen * (rate * share) ** 2
         variance, squares = prompts.sum(terms), prompts.sum(terms * terms)
-        unseen = np.maximum(1 - prompts.sum(known), 0.0)
-        imagined = unseen * prompts.max(np.abs(rate)) / (self.n_for_unseen(known) + 2)
+        lacking = np.maximum(1 - self.seen, 0.0)
+        imagined = lacking * prompts.max(np.abs(rate)) / (self._n_for_unseen() + 2)
         with np.errstate(invalid="ignore", divide="ignore"):
             freedom = np.where(squares > 0, variance**2 / squares, _MOST_FREEDOM)
         freedom = np.clip(np.nan_to_num(freedom, nan=1.0), 1.0, _MOST_FREEDOM)
@@ -199,21 +192,10 @@ class Sampling:
         """
         table = self.table
         each = per_mode / np.sqrt(table.modes.sum(table.n_drawn))
-        return table.modes.spread(each) * table.n_drawn / self.weights
+        return table.modes.spread(each) * table.n_drawn
 
-    def n_for_unseen(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
-        """Return how many draws, effectively, speak for the part of a measure that was not seen.
-
-        Parameters
-        ----------
-        x : array, shape (o,)
-            Probabilities under the measure.
-
-        Returns
-        -------
-        array, shape (P,)
-            The effective number of samples of that part; 0 where nothing speaks for it.
-        """
-        share = (self.weights - 1) * x
-        total, squares = self.table.prompts.sum(share), self.table.prompts.sum(share * share)
+    def _n_for_unseen(self) -> Float[np.ndarray, " P"]:
+        """Return how many draws, effectively, speak for the part that was not seen; 0 for none."""
+        part = self.unseen * self.share
+        total, squares = self.table.prompts.sum(part), self.table.prompts.sum(part * part)
         return np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1.0), 0.0)

@@ -92,6 +92,24 @@ class Segments:
         """
         return np.maximum.reduceat(x, self.starts)
 
+    def log_sum_exp(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+        """Return the logarithm of the sum of exponentials of each run.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Logarithms; -inf is that of 0.
+
+        Returns
+        -------
+        array, shape (k,)
+            Logarithms of the sums.
+        """
+        peak = self.max(x)
+        peak = np.where(peak > -np.inf, peak, 0.0)
+        with np.errstate(divide="ignore"):
+            return peak + np.log(self.sum(np.exp(x - self.spread(peak))))
+
     def spread(self, values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
         """Return, at each position, the value of its run.
 

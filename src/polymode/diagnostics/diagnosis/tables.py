@@ -62,8 +62,8 @@ def group_sizes(problem: Problem) -> Float[np.ndarray, " P"]:
         With a probability of 0.95; NaN where no good mode was seen.
     """
     table, sampling = problem.table, problem.by_reference
-    weights = 1.0 if table.by_output else sampling.weights  # a mode has texts that were not seen
-    share = table.modes.sum(sampling.known * weights)
+    each = np.exp(table.log_q) if table.by_output else sampling.share  # texts that were not seen
+    share = table.modes.sum(each)
     good = table.modes.max(problem.good.astype(float)) > 0
     rarest = -table.of_modes.max(np.where(good, -share, -np.inf))
     rarest = np.clip(rarest, 1e-300, 1 - 1e-16)
@@ -119,7 +119,7 @@ def output_table(
         Sorted by prompt and by the larger one of both weights.
     """
     table = problem.table
-    order = np.lexsort((-np.maximum(target.t, anchored.t), table.prompts.index))
+    order = np.lexsort((-np.maximum(np.exp(target.log_t), anchored.t), table.prompts.index))
     rank = np.arange(len(order)) - table.prompts.starts[table.prompts.index]
     order = order[rank < most]
     texts, names = samples.output_texts, samples.mode_names
@@ -134,8 +134,8 @@ def output_table(
         n_drawn=table.n_drawn[order].astype(np.int64),
         reward=table.rewards[order],
         ref_log_prob=table.log_q[order],
-        reference=problem.by_reference.known[order],
-        target=target.t[order],
+        reference=np.exp(table.log_q[order]),
+        target=np.exp(target.log_t[order]),
         anchored=anchored.t[order],
         policy=None if table.log_p is None else np.exp(table.log_p[order]),
         n_left_out=np.maximum(table.prompts.sizes - most, 0),

@@ -77,10 +77,7 @@ class Problem:
         Measure
             Its probabilities are known.
         """
-        mass = self.by_reference.total(self.by_reference.known)
-        return Measure(
-            self.by_reference, self.by_reference.known / self.table.prompts.spread(mass), self.good
-        )
+        return self.known(self.by_reference, self.table.log_q)
 
     def policy(self) -> Measure | None:
         """Return the current policy, if it is known.
@@ -90,12 +87,28 @@ class Problem:
         Measure or None
             Its probabilities.
         """
-        if self.by_policy is None:
+        if self.by_policy is None or self.table.log_p is None:
             return None
-        mass = self.by_policy.total(self.by_policy.known)
-        return Measure(
-            self.by_policy, self.by_policy.known / self.table.prompts.spread(mass), self.good
-        )
+        return self.known(self.by_policy, self.table.log_p)
+
+    def known(self, sampling: Sampling, log_p: Float[np.ndarray, " o"]) -> Measure:
+        """Return a policy whose probabilities are known.
+
+        Parameters
+        ----------
+        sampling : Sampling
+            Whose weights tell what was not seen.
+        log_p : array, shape (o,)
+            Log-probabilities.
+
+        Returns
+        -------
+        Measure
+            Scaled to sum to 1.
+        """
+        prompts, log_mass = self.table.prompts, log_p + sampling.log_weights
+        total = prompts.spread(prompts.log_sum_exp(log_mass))
+        return Measure(sampling, log_p - total, np.exp(log_mass - total), self.good)
 
     def target(self, beta: float, divergence: str | Divergence) -> Measure:
         """Return the policy that the objective asks for.
@@ -112,12 +125,12 @@ class Problem:
         Measure
             The implied target.
         """
-        log_a = np.log(self.by_reference.weights)
-        log_t = self.optimum(self.table.rewards, self.table.log_q + log_a, beta, divergence)
-        t = np.exp(log_t - log_a)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_u = log_t - log_a - self.table.log_q
-        return Measure(self.by_reference, t, self.good, gains_at(log_u, divergence))
+        sampling = self.by_reference
+        log_mass = self.table.log_q + sampling.log_weights
+        log_share = self.optimum(self.table.rewards, log_mass, beta, divergence)
+        gains = gains_at(log_share - log_mass, divergence)
+        log_t = log_share - sampling.log_weights
+        return Measure(sampling, log_t, np.exp(log_share), self.good, gains)
 
     def n_good(self) -> Quantity:
         """Return the number of good modes within reach.
@@ -129,7 +142,8 @@ class Problem:
         """
         table, sampling, rare = self.table, self.by_reference, self.by_reference.rare
         if rare is None:
-            return Quantity(sampling.total(self.counted), self.counted)
+            each = np.exp(np.where(self.counted > 0, sampling.log_weights, -np.inf))
+            return Quantity(table.prompts.sum(each), each)
         counted = (table.modes.max(self.counted) > 0).astype(float)
         each = rare.stands_for
         value = table.of_modes.sum(counted * each.value)
@@ -166,19 +180,20 @@ class Problem:
         if kind is REVERSE_KL:
             best = prompts.max(np.where(log_mass > -np.inf, rewards, -np.inf))
             score = log_mass + (rewards - prompts.spread(best)) / beta
-            peak = prompts.spread(prompts.max(score))
-            return score - peak - np.log(prompts.spread(prompts.sum(np.exp(score - peak))))
+            return score - prompts.spread(prompts.log_sum_exp(score))
         groups = Groups(prompts.index.astype(np.intp), len(prompts))
         return log_optimum(rewards, log_mass, float(beta), kind, groups)
 
 
 def _rare_modes(table: DistinctOutputs, inclusion: Inclusion, reach: float) -> RareModes:
     """Return what counts say of the modes of a table."""
-    drawn = np.exp(table.log_drawn)
-    a = inclusion.weights(table.log_drawn)
-    share, variance = table.modes.sum(a * drawn), table.modes.sum(a * (a - 1) * drawn**2)
+    log_a = inclusion.log_weights(table.log_drawn)
+    each = np.exp(table.log_drawn + log_a)
+    share = table.modes.sum(each)
+    variance = table.modes.sum(-np.expm1(-log_a) * each**2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        hidden = np.clip(np.nan_to_num(1 - table.modes.sum(drawn) / share), 0.0, 1.0)
+        seen = table.modes.sum(np.exp(table.log_drawn))
+        hidden = np.clip(np.nan_to_num(1 - seen / share), 0.0, 1.0)
         n_effective = np.clip(np.nan_to_num(share**2 / variance, nan=1.0), 1.0, 1e12)
     n = table.of_modes.spread(table.n_samples)
     shown = -np.expm1(n * np.log1p(-np.clip(share, 1e-15, 1 - 1e-15)))
