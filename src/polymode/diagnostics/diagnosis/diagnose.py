@@ -101,7 +101,14 @@ def diagnose_samples(
     """
     checks.require(checks.instance("samples", samples, RecordedSamples))
     settings = DiagnosisSettings(beta=beta, threshold=threshold, divergence=divergence, **options)
-    samples = _with_modes(samples, mode)
+    # Rewards of 1e100 are legal. Their squares are infinite: so are errors then, and intervals.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _report(_with_modes(samples, mode), settings)
+
+
+def _report(samples: RecordedSamples, settings: DiagnosisSettings) -> Report:
+    """Return the report of samples that have their modes."""
+    beta, threshold, divergence = float(settings.beta), settings.threshold, settings.divergence
     table = DistinctOutputs.of(samples)
     problem = Problem.of(table, threshold=threshold, reach=settings.reach)
     averaging = Averaging(len(table.prompts), settings.level, settings.n_rounds, settings.seed)

@@ -110,6 +110,23 @@ class Segments:
         with np.errstate(divide="ignore"):
             return peak + np.log(self.sum(np.exp(x - self.spread(peak))))
 
+    def log_softmax(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return logarithms of shares that sum to 1 in each run.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Logarithms; -inf is that of 0. In a run of nothing else the result is NaN.
+
+        Returns
+        -------
+        array, shape (n,)
+            Their logarithms, the largest taken off first: of huge ones nothing else is left.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lower = x - self.spread(self.max(x))
+            return lower - self.spread(np.log(self.sum(np.exp(lower))))
+
     def spread(self, values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
         """Return, at each position, the value of its run.
 

@@ -106,9 +106,9 @@ class Problem:
         Measure
             Scaled to sum to 1.
         """
-        prompts, log_mass = self.table.prompts, log_p + sampling.log_weights
-        total = prompts.spread(prompts.log_sum_exp(log_mass))
-        return Measure(sampling, log_p - total, np.exp(log_mass - total), self.good)
+        log_share = self.table.prompts.log_softmax(log_p + sampling.log_weights)
+        log_t = log_share - sampling.log_weights
+        return Measure(sampling, log_t, np.exp(log_share), self.good)
 
     def target(self, beta: float, divergence: str | Divergence) -> Measure:
         """Return the policy that the objective asks for.
@@ -178,9 +178,10 @@ class Problem:
         """
         prompts, kind = self.table.prompts, get_divergence(divergence)
         if kind is REVERSE_KL:
-            best = prompts.max(np.where(log_mass > -np.inf, rewards, -np.inf))
+            possible = log_mass > -np.inf
+            best = prompts.max(np.where(possible, rewards, -np.inf))
             score = log_mass + (rewards - prompts.spread(best)) / beta
-            return score - prompts.spread(prompts.log_sum_exp(score))
+            return prompts.log_softmax(np.where(possible, score, -np.inf))
         groups = Groups(prompts.index.astype(np.intp), len(prompts))
         return log_optimum(rewards, log_mass, float(beta), kind, groups)
 
@@ -191,7 +192,7 @@ def _rare_modes(table: DistinctOutputs, inclusion: Inclusion, reach: float) -> R
     each = np.exp(table.log_drawn + log_a)
     share = table.modes.sum(each)
     variance = table.modes.sum(-np.expm1(-log_a) * each**2)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         seen = table.modes.sum(np.exp(table.log_drawn))
         hidden = np.clip(np.nan_to_num(1 - seen / share), 0.0, 1.0)
         n_effective = np.clip(np.nan_to_num(share**2 / variance, nan=1.0), 1.0, 1e12)
