@@ -124,3 +124,50 @@ def test_the_group_size_shows_the_rarest_good_mode():
     prompt = Prompt(np.array([0.5, 0.45, 0.05]), np.array([0.0, 1.0, 1.0]), np.arange(3))
     report = diagnose_samples(everything(prompt), beta=0.1, threshold=0.5, **FAST)
     assert report.group_size == {"median": 59, "most": 59, "frac_prompts": 1}
+
+
+@pytest.mark.parametrize("phrasings", [1, 3])
+def test_long_outputs_are_as_short_ones(phrasings):
+    """Where no output is drawn twice, all being a million nats less likely changes nothing.
+
+    What was seen is a vanishing part either way, and what each output stands for depends on ratios
+    alone. Entropies over outputs grow by what all of them lost.
+    """
+    rng = np.random.default_rng(0)
+    n, more = 200, 1e6
+    log_q = np.log(rng.uniform(1e-12, 1e-11, n))
+    rewards = np.where(rng.random(n) < 0.4, rng.uniform(0.8, 1.0, n), 0.0)
+
+    def diagnosed(shift):
+        samples = RecordedSamples(
+            prompt=np.zeros(n, dtype=int),
+            prompt_texts=["long"],
+            output=np.arange(n),
+            output_texts=[f"text {i}" for i in range(n)],
+            rewards=rewards,
+            ref_log_probs=log_q - shift,
+            drawn_from="reference",
+            modes=None if phrasings == 1 else np.arange(n) % 17,
+            mode_names=() if phrasings == 1 else [str(i) for i in range(17)],
+        )
+        return diagnose_samples(samples, beta=0.2, threshold=0.5, n_outputs=n, **FAST)
+
+    short, long = diagnosed(0.0), diagnosed(more)
+    assert long.verdict.kind == short.verdict.kind
+    for policy in ("reference", "target", "anchored"):
+        for name in FIGURES:
+            a, b = short.overall[policy][name], long.overall[policy][name]
+            grows = more if phrasings == 1 and "entropy" in name and policy != "anchored" else 0.0
+            if policy == "anchored" and phrasings == 1:
+                continue  # no output is within reach: nothing is anchored
+            assert b.value - grows == pytest.approx(a.value, abs=1e-6), (policy, name)
+            assert b.standard_error == pytest.approx(a.standard_error, rel=1e-4), (policy, name)
+    for column in ("reference", "target", "anchored"):
+        a, b = (
+            getattr(report.outputs, column)[np.argsort(report.outputs.text)]
+            for report in (short, long)
+        )
+        np.testing.assert_allclose(a / a.sum(), b / b.sum(), rtol=1e-6)
+    if phrasings > 1:
+        assert long.budget.n_good_modes.value == pytest.approx(short.budget.n_good_modes.value)
+        assert long.budget.left.value == pytest.approx(short.budget.left.value)

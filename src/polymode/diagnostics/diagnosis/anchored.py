@@ -31,8 +31,8 @@ class Anchoring:
         Outputs of good modes within reach.
     at : array, shape (o,)
         What each output stands for: sums to 1 for each prompt.
-    t : array, shape (o,)
-        Probabilities of the outputs that were seen.
+    log_t : array, shape (o,)
+        Logarithms of the probabilities of the outputs that were seen.
     """
 
     problem: Problem
@@ -40,7 +40,7 @@ class Anchoring:
     has: Bool[np.ndarray, " P"]
     kept: Bool[np.ndarray, " o"]
     at: Float[np.ndarray, " o"]
-    t: Float[np.ndarray, " o"]
+    log_t: Float[np.ndarray, " o"]
 
     @classmethod
     def of(cls, problem: Problem, beta: float, divergence: str | Divergence) -> "Anchoring":
@@ -63,11 +63,11 @@ class Anchoring:
         table, sampling = problem.table, problem.by_reference
         kept, log_a = problem.counted > 0, sampling.log_weights
         has = table.prompts.max(kept.astype(float)) > 0
-        log_n = np.where(kept, log_a, 0.0)
-        if sampling.rare is not None:
-            with np.errstate(divide="ignore"):
-                log_n = np.log(table.modes.spread(sampling.rare.stands_for.value))
-        mass, rewards = _substituted(problem, kept, np.exp(np.where(kept, log_n, 0.0)))
+        if sampling.rare is None:  # each output stands for modes like it, itself one of them
+            more, number = np.ones_like(log_a), np.exp(np.where(kept, log_a, 0.0))
+        else:
+            more = number = table.modes.spread(sampling.rare.stands_for.value)
+        mass, rewards = _substituted(problem, kept, number)
         mass = np.where(table.prompts.spread(has), mass, sampling.share)
         with np.errstate(divide="ignore"):
             log_mass = np.log(mass)
@@ -76,7 +76,9 @@ class Anchoring:
         with np.errstate(invalid="ignore"):
             gains = gains_at(np.where(mass > 0, log_at - log_mass, -np.inf), divergence)
         measure = Measure(sampling, log_at - log_a, at, problem.good, gains)
-        return cls(problem, measure, has, kept, at, np.exp(log_at - np.where(kept, log_n, log_a)))
+        with np.errstate(divide="ignore"):
+            log_t = log_at - log_a - np.where(kept, np.log(more), 0.0)
+        return cls(problem, measure, has, kept, at, log_t)
 
     def figures(self) -> dict[str, Quantity]:
         """Return quality and diversity of each prompt.
