@@ -3,9 +3,9 @@ r"""What counts say of modes whose texts were not all seen.
 The probability of a mode is known where its texts were seen, and has to be guessed where they were
 not. A mode of mean count :math:`\lambda = n p_m` that was drawn k times has, if the number of modes
 goes as :math:`g(\lambda) \propto \lambda^{a - 2}`, a posterior that is a Gamma distribution of
-shape :math:`a + k - 1`. Zipf's law is ``a = 1``, which serves for modes that came twice or more:
-the logarithm of the probability is :math:`\psi(k) - \log n` (Zhang), and the mode stands for
-:math:`E[1 / (1 - e^{-\lambda})]` modes.
+shape :math:`a + k - 1`, and stands for :math:`E[1 / (1 - e^{-\lambda})]` modes. Zipf's law is
+``a = 1``, which serves for the logarithms of modes that came twice or more:
+:math:`\psi(k) - \log n` (Zhang).
 
 Of modes that came once, the samples say the mean, by Robbins' identity from the numbers of modes
 that came once and twice, :math:`a = E[\lambda \mid k = 1] = 2 f_2 / f_1`, and no more. Two guesses
@@ -159,32 +159,46 @@ def _tables(reach: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return values and half distances of guesses, by shape (rows) and number of draws."""
     least = -np.log1p(-min(reach, 1 - 1e-9))
     k = np.arange(1, _MOST + 1)
-    shape = np.broadcast_to(k.astype(float), (len(_SHAPES), _MOST)).copy()
-    shape[:, 0] = _SHAPES
+    zipf = np.broadcast_to(k.astype(float), (len(_SHAPES), _MOST)).copy()
+    zipf[:, 0] = _SHAPES
+    law = _SHAPES[:, None] + k - 1
     log_x = np.linspace(np.log(max(least, 1e-12)), np.log(80.0), 4001)
     x = np.exp(log_x)
-    density = np.exp(shape[..., None] * log_x - x - gammaln(shape)[..., None])  # by log x
-    density = density * (log_x[1] - log_x[0])
-    within = gammaincc(shape, least)
+    density = _gamma_density(zipf, log_x)
+    within = gammaincc(zipf, least)
     log_within = (density * log_x).sum(axis=-1) / np.maximum(within, 1e-300)
-    stands_for = (density / -np.expm1(-x)).sum(axis=-1)
+    stands_for = (_gamma_density(law, log_x) / -np.expm1(-x)).sum(axis=-1)
     alone = -digamma(1.0) + np.exp(_SHAPES) * exp1(_SHAPES)  # unseen ones alike: Chao, Wang, Jost
-    excess = np.log(k) - digamma(shape)
+    excess = np.log(k) - digamma(zipf)
     excess[:, 0] = np.maximum(excess[:, 0], alone)
+    chao = np.where(k == 1, 1 + 1 / _SHAPES[:, None], 1.0)
     return {
-        "stands_for": _middle(stands_for, 1 + 1 / _SHAPES),
-        "within": _middle(within, np.ones_like(_SHAPES)),
-        "excess": _middle(excess, alone),
-        "excess_within": _middle(np.log(k) - log_within, np.minimum(alone, -np.log(least))),
+        "stands_for": _middle(stands_for, chao),
+        "within": _middle(within, _once(within, 1.0)),
+        "excess": _middle(excess, _once(excess, alone)),
+        "excess_within": _middle(
+            np.log(k) - log_within,
+            _once(np.log(k) - log_within, np.minimum(alone, -np.log(least))),
+        ),
     }
 
 
+def _gamma_density(shape: np.ndarray, log_x: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the cells of a grid of logarithms."""
+    log_p = shape[..., None] * log_x - np.exp(log_x) - gammaln(shape)[..., None]
+    return np.exp(log_p) * (log_x[1] - log_x[0])
+
+
+def _once(table: np.ndarray, values: np.ndarray | float) -> np.ndarray:
+    """Return a table with other values for modes that came once."""
+    out = table.copy()
+    out[:, 0] = values
+    return out
+
+
 def _middle(law: np.ndarray, alike: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle of two guesses about modes that came once, and half their distance."""
-    value, half = law.copy(), np.zeros_like(law)
-    value[:, 0] = (law[:, 0] + alike) / 2
-    half[:, 0] = (law[:, 0] - alike) / 2
-    return value, half
+    """Return the middle of two guesses, and half of their distance with its sign."""
+    return (law + alike) / 2, (law - alike) / 2
 
 
 def _looked_up(table: tuple[np.ndarray, np.ndarray], shape: np.ndarray, k: np.ndarray) -> Guess:
