@@ -107,7 +107,7 @@ def test_sentences_have_their_numbers(kind):
 
 
 def prompts(best, *, beta=0.01, n=80):
-    """Each prompt has ten outputs of .09, drawn equally often, all but the first one worth .9."""
+    """Each prompt has ten outputs of .0999, drawn equally often, all but the first one worth .9."""
     k = len(best)
     rewards = np.full((k, 10), 0.9)
     rewards[:, 0] = best
@@ -118,7 +118,7 @@ def prompts(best, *, beta=0.01, n=80):
             output=np.tile(np.arange(n) % 10, k),
             output_texts=[str(i) for i in range(10)],
             rewards=rewards[:, np.arange(n) % 10].reshape(-1),
-            ref_log_probs=np.full(k * n, np.log(0.09)),
+            ref_log_probs=np.full(k * n, np.log(0.0999)),
             drawn_from="reference",
         ),
         beta=beta,
@@ -127,7 +127,7 @@ def prompts(best, *, beta=0.01, n=80):
 
 
 def test_a_better_answer_of_another_prompt_makes_doubtful():
-    """.1 of q is unseen. An output of 1/80 that earns 1 beats .9 of others by e^10 / 72."""
+    """An unseen output of .001 that earns 1 beats ten at .9 by e^10 / 999."""
     report = prompts([1.0, 0.9, 0.9])
     assert report.reliability.reliable.tolist() == [True, False, False]
     (reason,) = report.reliability.reasons
