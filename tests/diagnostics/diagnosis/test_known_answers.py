@@ -171,3 +171,36 @@ def test_long_outputs_are_as_short_ones(phrasings):
     if phrasings > 1:
         assert long.budget.n_good_modes.value == pytest.approx(short.budget.n_good_modes.value)
         assert long.budget.left.value == pytest.approx(short.budget.left.value)
+
+
+def test_errors_that_prompts_share_do_not_average_out():
+    """Sixteen prompts with modes of hidden texts: chance shrinks to a quarter, guesses do not."""
+    rng = np.random.default_rng(0)
+    prompts = [World(100, 1.0, "binary", phrasings=20).prompt(rng) for _ in range(16)]
+    report = diagnose_samples(draw_samples(prompts, 100, rng), beta=0.3, threshold=0.5, **FAST)
+    alone = np.median(report.prompts.budget.ceiling.standard_error)
+    together = report.budget.ceiling.standard_error
+    assert alone / 3 < together < alone
+
+
+@pytest.mark.parametrize(("times", "by_output"), [(1, False), (30, True)])
+def test_a_few_repeats_do_not_make_modes_outputs(times, by_output):
+    """Modes 0 and 1 come `times` again with their own text: once may be luck."""
+    output = np.concatenate([np.arange(40), np.tile([0, 1], times)])
+    report = diagnose_samples(
+        RecordedSamples(
+            prompt=np.zeros(len(output), dtype=int),
+            prompt_texts=["a"],
+            output=output,
+            output_texts=[str(i) for i in range(40)],
+            rewards=np.ones(len(output)),
+            ref_log_probs=np.full(len(output), -5.0),
+            drawn_from="reference",
+            modes=output,
+            mode_names=[str(i) for i in range(40)],
+        ),
+        beta=0.1,
+        threshold=0.5,
+        **FAST,
+    )
+    assert report.samples.modes_are_outputs == by_output

@@ -69,13 +69,14 @@ class Anchoring:
             more = number = table.modes.spread(sampling.rare.stands_for.value)
         mass, rewards = _substituted(problem, kept, number)
         mass = np.where(table.prompts.spread(has), mass, sampling.share)
+        scale = mass / table.prompts.spread(table.prompts.sum(mass))
         with np.errstate(divide="ignore"):
-            log_mass = np.log(mass)
+            log_mass = np.log(scale)
         log_at = problem.optimum(rewards, log_mass, beta, divergence)
         at = np.exp(log_at)
         with np.errstate(invalid="ignore"):
-            gains = gains_at(np.where(mass > 0, log_at - log_mass, -np.inf), divergence)
-        measure = Measure(sampling, log_at - log_a, at, problem.good, gains)
+            gains = gains_at(np.where(scale > 0, log_at - log_mass, -np.inf), divergence)
+        measure = Measure(sampling, log_at - log_a, at, problem.good, gains, scale)
         with np.errstate(divide="ignore"):
             log_t = log_at - log_a - np.where(kept, np.log(more), 0.0)
         return cls(problem, measure, has, kept, at, log_t)
@@ -124,12 +125,18 @@ class Anchoring:
     def _mass_good(self) -> Quantity:
         """Return the probability of the good modes within reach together."""
         prompts, n_good = self.problem.table.prompts, self.problem.n_good()
-        flow = self.at if self.measure.gains is None else self.at * self.measure.gains
+        gains, scale = self.measure.gains, self.measure.scale
+        flow = self.at if gains is None else self.at * gains
         good = prompts.sum(self.at * self.kept)
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.nan_to_num(prompts.sum(flow * self.kept) / prompts.sum(flow))
-            up = np.nan_to_num(good * (1 - share) / n_good.value, posinf=0.0)
-        taken = prompts.spread(share) * self.at * ~self.problem.good
+            up = good * (1 - share)
+            taken = prompts.spread(share) * self.at
+            if gains is not None and scale is not None:  # the substituted reference is scaled to 1
+                up = up + prompts.sum(scale * self.kept) * (share - good)
+                taken = taken - scale * prompts.spread(share - good)
+            up = np.nan_to_num(up / n_good.value, posinf=0.0, neginf=0.0)
+        taken = taken * ~self.problem.good
         return Quantity(good, prompts.spread(up) * n_good.effect - taken, up * n_good.unsure)
 
     def _reward_of_good(self, n_good: Quantity) -> Quantity:
@@ -150,13 +157,15 @@ def _substituted(
     """Return probabilities and rewards with those of the anchor at every good mode within reach."""
     table, sampling = problem.table, problem.by_reference
     own = sampling.share
-    of_mode = table.modes.sum(kept * own)
+    of_mode = np.exp(table.log_q) * kept  # known where modes are outputs, else estimated
+    if sampling.rare is not None:
+        of_mode = table.modes.sum(kept * own)
     anchor = table.of_modes.max(of_mode)
     is_anchor = table.modes.spread(of_mode == table.of_modes.spread(anchor)) & kept
     best = table.prompts.max(np.where(is_anchor, table.rewards, -np.inf))
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = own / table.modes.spread(of_mode)
-        flat = number * share * table.prompts.spread(anchor)
+        within = 1.0 if sampling.rare is None else own / table.modes.spread(of_mode)
+        flat = number * within * table.prompts.spread(anchor)
     mass = np.where(kept, flat, own * ~problem.good)
     return mass, np.where(kept, table.prompts.spread(best), table.rewards)
 

@@ -40,6 +40,9 @@ class Measure:
         Which outputs are good.
     gains : array, shape (o,), or None
         How fast ``log(t / q)`` rises with the reward, up to a factor; None where all are equal.
+    scale : array, shape (o,), or None
+        Which part of the reference each one stands for, where that is not the known one: the
+        reference is scaled to 1, which under other divergences than reverse KL moves the target.
     """
 
     sampling: Sampling
@@ -47,6 +50,7 @@ class Measure:
     share: Float[np.ndarray, " o"]
     good: Bool[np.ndarray, " o"]
     gains: Float[np.ndarray, " o"] | None = None
+    scale: Float[np.ndarray, " o"] | None = None
 
     def figures(self) -> dict[str, Quantity]:
         """Return quality and diversity of each prompt.
@@ -153,7 +157,11 @@ class Measure:
         flow = self.share if self.gains is None else self.share * self.gains
         with np.errstate(invalid="ignore", divide="ignore"):
             level = np.nan_to_num(prompts.sum(flow * pull) / prompts.sum(flow))
-        return Quantity(value, direct - self.share * prompts.spread(level))
+        effect = direct - self.share * prompts.spread(level)
+        if self.scale is not None and self.gains is not None:
+            mean = prompts.sum(np.nan_to_num(self.share * pull))
+            effect = effect + self.scale * prompts.spread(level - mean)
+        return Quantity(value, effect)
 
 
 def _log(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
