@@ -37,7 +37,8 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.measure[0], int(options.measure[1]))))
         return
-    rows = [apart(kind, size) for kind in KINDS for size in options.sizes]
+    rows = [apart(kind, size) for size in options.sizes for kind in KINDS]
+    rows.sort(key=lambda row: (row["kind"], row["samples"]))
     kept = {
         "schema_version": 1,
         "script": "benchmarks/speed/diagnose.py",
