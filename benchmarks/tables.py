@@ -447,6 +447,85 @@ def recipe_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def truth_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Coverage and verdicts where the truth is known: all together, by factor, by quantity."""
+    (file,) = files
+    lines = [
+        "| | cases | verdict given | right when given | intervals of some width | hold | exact |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, title in (("overall", "over all prompts"), ("of_prompts", "of single prompts")):
+        told, found = file["verdicts"][name], file[name]["all"]
+        wide = found["in"] + found["below"] + found["above"]
+        lines.append(
+            f"| {title} | {told['n']:,} | {told['n_told']:,} | {told['frac_right']:.1%} | "
+            f"{wide:,} | {found['coverage']:.1%} | {found['exact']:,} |"
+        )
+    head = "given | right | intervals hold"
+    lines += ["", f"| | over all prompts: {head} | single prompts: {head} |", f"|---|{'---|' * 6}"]
+    for factor, rows in file["by_factor"].items():
+        for row in rows:
+            cells = [truth_cells(row[name]) for name in ("overall", "of_prompts")]
+            value = "none" if row["value"] is None else row["value"]
+            lines.append(f"| {factor.replace('_', ' ')} {value} | {' | '.join(cells)} |")
+    lines += ["", "| quantity | over all prompts | single prompts |", "|---|---|---|"]
+    both = [file[name]["by_quantity"] for name in ("overall", "of_prompts")]
+    for quantity in both[0]:
+        cells = [percent(table[quantity]["coverage"]) for table in both]
+        lines.append(f"| {quantity.replace('_', ' ')} | {' | '.join(cells)} |")
+    return lines
+
+
+def truth_cells(row: Mapping[str, Any]) -> str:
+    """Return how many verdicts were given, how many right, and how many intervals held."""
+    return f"{row['n_told']:,} of {row['n']:,} | " + " | ".join(
+        percent(row[name]) for name in ("frac_right", "coverage")
+    )
+
+
+def percent(value: float | None) -> str:
+    """Return a share, nothing where there is none."""
+    return "" if value is None else f"{value:.1%}"
+
+
+def prediction_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a diagnosis of the base model says, the exact optimum, and what training ended in."""
+    (file,) = files
+    lines = [
+        "| task | | good, diagnosed | exact | after training | answers, diagnosed | exact "
+        "| after training |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in file["rows"]:
+        for method, found in row["predicted"].items():
+            cells: list[str] = []
+            for figure, form in (("mass_good", ".3f"), ("effective_modes_good", ".2f")):
+                value, low, high = (format(x, form) for x in found[figure])
+                runs = [run[figure] for run in row["measured"] if run["method"] == method]
+                cells += [f"{value} [{low}, {high}]", format(row["exact"][method][figure], form)]
+                cells.append(", ".join(format(x, form) for x in runs))
+            lines.append(f"| {row['task']} | {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def diagnosis_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Seconds and memory of a diagnosis, each size in a process of its own."""
+    (file,) = files
+    lines = [
+        "| samples | prompts | modes are | seconds of one core | for each 10^6 samples "
+        "| memory beside the samples, MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in file["rows"]:
+        each = 1e6 * row["seconds"] / row["samples"]
+        what = "outputs" if row["kind"] == "outputs" else "of several outputs"
+        lines.append(
+            f"| {row['samples']:,} | {row['prompts']:,} | {what} | {row['seconds']:.1f} | "
+            f"{each:.1f} | {row['peak_mib']:,.0f} |"
+        )
+    return lines
+
+
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
     "benchmarks/science/audit_recipes.py": recipe_rows,
@@ -455,10 +534,13 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/chemistry/prior.py": prior_rows,
     "benchmarks/science/chemistry/proxy.py": chemistry_rows,
     "benchmarks/science/demo.py": demo_rows,
+    "benchmarks/science/diagnose.py": truth_rows,
+    "benchmarks/science/diagnose_demo.py": prediction_rows,
     "benchmarks/science/language/picking.py": picking_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/metrics.py": metric_speed_rows,
     "benchmarks/speed/molecules.py": molecule_speed_rows,
+    "benchmarks/speed/diagnose.py": diagnosis_speed_rows,
     "benchmarks/speed/hook.py": hook_rows,
     "benchmarks/speed/chemistry_run.py": speed_rows,
     "benchmarks/speed/oracles.py": oracle_rows,

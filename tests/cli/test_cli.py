@@ -8,9 +8,9 @@ import sys
 import pytest
 
 
-def polymode(*arguments, cwd=None):
+def polymode(*arguments, cwd=None, columns="100"):
     command = [sys.executable, "-c", "from polymode.cli import main; main()", *arguments]
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    environment = {**os.environ, "COLUMNS": columns, "NO_COLOR": "1"}
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env=environment, check=False
     )

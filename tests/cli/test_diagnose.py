@@ -85,6 +85,20 @@ def test_the_page_of_the_terminal_fits_one_screen_and_says_the_verdict_first(hom
         assert words in done.stdout
 
 
+def test_narrow_screens_lose_no_label(home):
+    """80 columns are what a terminal has that says nothing else."""
+    for columns in ("80", "200"):
+        done = polymode("diagnose", "samples.jsonl", *SETTINGS, cwd=home, columns=columns)
+        lines = done.stdout.splitlines()
+        assert max(map(len, lines)) <= min(int(columns), 100)
+        for label in ("expected reward", "as it is", "anchored outputs", "forward_kl"):
+            assert any(line.startswith(label) for line in lines), (columns, label)
+        steps = [line for line in lines if line.startswith(("reference bias", "reward gaps"))]
+        assert all(line[-1].isdigit() for line in steps)  # factors are whole
+        (changed,) = (line for line in lines if line.startswith("anchored outputs"))
+        assert changed.endswith("100 %")
+
+
 def test_files_are_written_once(home):
     pytest.importorskip("jinja2")
     files = ("--html", "out/report.html", "--json", "out/report.json")

@@ -23,6 +23,8 @@ _FIGURES = {
 }
 _WIDTH = 100
 _BAR = 44  # characters of the longest bar of the budget
+_BESIDE_BAR = 44  # characters of what stands beside it
+_LABEL, _NUMBER = 18, 11  # widths of columns: heads of several words wrap, labels stay
 _MOST_CHANGES = 7
 
 
@@ -46,7 +48,7 @@ def show(report: Report, console: Console) -> None:
     console.print()
     console.print(_figures(report), width=width)
     console.print()
-    for line in _budget(report):
+    for line in _budget(report, min(_BAR, max(width - _BESIDE_BAR, 8))):
         console.print(line, no_wrap=True, overflow="crop", width=width)
     console.print()
     console.print(_changes(report), width=width)
@@ -54,11 +56,14 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(shown(line), style="dim"), width=width)
 
 
-def _columns(*titles: str) -> Table:
+def _columns(*titles: str, widest: int | None = None) -> Table:
     """Return a table without lines, numbers to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(titles):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0)
+        if i == 0:
+            table.add_column(name, min_width=_LABEL)
+        else:
+            table.add_column(name, justify="right", max_width=widest)
     return table
 
 
@@ -78,7 +83,7 @@ def _with_interval(found: Estimate) -> Text:
     return text.append(f"\n{interval(found)}", "dim") if not math.isnan(found.low) else text
 
 
-def _budget(report: Report) -> Iterator[Text]:
+def _budget(report: Report, length: int) -> Iterator[Text]:
     """Yield the waterfall, a line for each step."""
     budget = report.budget
     top = float(budget.ceiling.value)
@@ -93,21 +98,24 @@ def _budget(report: Report) -> Iterator[Text]:
     }
     known = {name: float(e.value) for name, e in losses.items() if e is not None}
     levels = np.cumsum([top, *(-loss for loss in known.values())])
-    scale = _BAR / max(1e-9, *levels, top)
-    yield _step("good modes in reach", top, (0.0, top), f"{number(math.exp(top))} modes", scale)
+    most = max(1e-9, *levels, top)
+    yield _step(
+        "good modes in reach", top, (0, top / most), f"{number(math.exp(top))} modes", length
+    )
     for (name, loss), level in zip(known.items(), levels[1:].tolist(), strict=True):
-        ends = (min(level, level + loss), max(level, level + loss))
-        yield _step(name, -loss, ends, factor(-loss), scale)
+        ends = (min(level, level + loss) / most, max(level, level + loss) / most)
+        yield _step(name, -loss, ends, factor(-loss), length)
     left = float(budget.left.value)
     owner = "policy" if budget.optimiser is not None else "target"
-    yield _step(f"left to the {owner}", left, (0.0, left), f"{number(math.exp(left))} modes", scale)
+    said = f"{number(math.exp(left))} modes"
+    yield _step(f"left to the {owner}", left, (0, left / most), said, length)
 
 
-def _step(name: str, nats: float, ends: tuple[float, float], said: str, scale: float) -> Text:
-    """Return one step of the waterfall."""
-    start, end = (max(0, round(x * scale)) for x in ends)
+def _step(name: str, nats: float, shares: tuple[float, float], said: str, length: int) -> Text:
+    """Return one step of the waterfall, whose ends are shares of the longest bar."""
+    start, end = (max(0, round(share * length)) for share in shares)
     whole = name.startswith(("good", "left"))
-    bar = f"{' ' * start}{('█' if whole else '▒') * max(end - start, 0)}".ljust(_BAR)
+    bar = f"{' ' * start}{('█' if whole else '▒') * max(end - start, 0)}".ljust(length)
     colour = "cyan" if whole else "red" if nats < 0 else "green"
     amount = number(nats) if whole else signed(nats)
     return Text(f"{name:<20}{amount:>8}  ").append(bar, colour).append(f"  {said}")
@@ -115,7 +123,7 @@ def _step(name: str, nats: float, ends: tuple[float, float], said: str, scale: f
 
 def _changes(report: Report) -> Table:
     """Return what would change it."""
-    table = _columns("what if", *_FIGURES.values(), "good modes kept")
+    table = _columns("what if", *_FIGURES.values(), "good modes kept", widest=_NUMBER)
     now = WhatIf("beta", "as it is", "", report.overall["target"], report.budget.kept)
     for found in (now, *report.what_ifs[:_MOST_CHANGES], *_stronger(report)):
         cells = [number(float(found.figures[name].value)) for name in _FIGURES]

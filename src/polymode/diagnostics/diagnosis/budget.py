@@ -60,7 +60,7 @@ def lost(problem: Problem, target: Measure) -> Quantity:
     Quantity
         In nats; NaN where fewer than two good modes are within reach.
     """
-    return _sum((1, _log_number(problem)), (-1, target.entropy(problem.counted)))
+    return _sum((1, _log_number(problem)), (-1, target.entropy(problem.counted, within=True)))
 
 
 def budget_parts(problem: Problem, target: Measure) -> Parts:
@@ -79,20 +79,18 @@ def budget_parts(problem: Problem, target: Measure) -> Parts:
         Terms with their errors.
     """
     ceiling = _log_number(problem)
-    of_reference = problem.reference().entropy(problem.counted)
-    of_target = target.entropy(problem.counted)
+    of_reference = problem.reference().entropy(problem.counted, within=True)
+    of_target = target.entropy(problem.counted, within=True)
     of_policy, table = None, problem.table
     if table.log_p is not None:
-        p = np.exp(table.log_p)
-        mass = problem.by_reference.total(p)
-        known = Measure(problem.by_reference, p / table.prompts.spread(mass), problem.good)
-        of_policy = known.entropy(problem.counted)
+        known = problem.known(problem.by_reference, table.log_p)
+        of_policy = known.entropy(problem.counted, within=True)
     spread = problem.by_reference.spread
     here = 0 * ceiling.value  # NaN where there is nothing to lose
 
     def part(*terms: tuple[int, Quantity]) -> Spread:
         found = _sum(*terms)
-        return spread(Quantity(found.value + here, found.effect))
+        return spread(found._replace(value=found.value + here))
 
     return Parts(
         ceiling=part((1, ceiling)),
@@ -174,11 +172,12 @@ def _log_number(problem: Problem) -> Quantity:
     number = problem.n_good()
     value = np.where(number.value >= _TWO, number.value, np.nan)
     effect = number.effect / problem.table.prompts.spread(value)
-    return Quantity(np.log(value), np.nan_to_num(effect))
+    return Quantity(np.log(value), np.nan_to_num(effect), np.nan_to_num(number.unsure / value))
 
 
 def _sum(*terms: tuple[int, Quantity]) -> Quantity:
     """Return a linear combination of quantities."""
     value = sum(sign * term.value for sign, term in terms)
     effect = sum(sign * np.nan_to_num(term.effect) for sign, term in terms)
-    return Quantity(value, effect)  # pyright: ignore[reportArgumentType] - sums of arrays
+    unsure = sum(sign * np.nan_to_num(term.unsure) for sign, term in terms)
+    return Quantity(value, effect, unsure)  # pyright: ignore[reportArgumentType] - sums of arrays

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.budget import lost
 from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from polymode.diagnostics.diagnosis.overall import Averaging, exponential
@@ -168,7 +169,7 @@ class Changes:
 
     def _anchored(self, problem: Problem, beta: float, divergence: Any) -> dict[str, Estimate]:
         """Return figures of an anchored target."""
-        found = problem.anchored(beta, divergence).figures()
+        found = Anchoring.of(problem, beta, divergence).figures()
         return with_numbers(self._means(found, problem.by_reference))
 
     def _means(self, quantities: Mapping[str, Quantity], sampling: Sampling) -> dict[str, Estimate]:
@@ -178,7 +179,8 @@ class Changes:
         else:
             nothing = np.full(len(self.table.prompts), np.nan)
             spreads = {
-                name: Spread(found.value, nothing, nothing) for name, found in quantities.items()
+                name: Spread(found.value, nothing, nothing, found.unsure)
+                for name, found in quantities.items()
             }
         return self.averaging.means(spreads, ENDS)
 

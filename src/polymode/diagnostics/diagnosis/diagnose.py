@@ -8,6 +8,7 @@ import numpy as np
 
 from polymode.core import checks
 from polymode.core.divergences import Divergence
+from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.budget import (
     Parts,
     budget_of_prompts,
@@ -100,15 +101,22 @@ def diagnose_samples(
     """
     checks.require(checks.instance("samples", samples, RecordedSamples))
     settings = DiagnosisSettings(beta=beta, threshold=threshold, divergence=divergence, **options)
-    samples = _with_modes(samples, mode)
+    # Rewards of 1e100 are legal. Their squares are infinite: so are errors then, and intervals.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _report(_with_modes(samples, mode), settings)
+
+
+def _report(samples: RecordedSamples, settings: DiagnosisSettings) -> Report:
+    """Return the report of samples that have their modes."""
+    beta, threshold, divergence = float(settings.beta), settings.threshold, settings.divergence
     table = DistinctOutputs.of(samples)
     problem = Problem.of(table, threshold=threshold, reach=settings.reach)
     averaging = Averaging(len(table.prompts), settings.level, settings.n_rounds, settings.seed)
     target = problem.target(beta, divergence)
-    anchored = problem.anchored(beta, divergence)
+    anchored = Anchoring.of(problem, beta, divergence)
     spreads = _spreads(problem, target, anchored)
     parts = budget_parts(problem, target)
-    trust = reliability(problem, target, settings.limits)
+    trust = reliability(problem, target, settings)
     figures = {
         policy: with_numbers(averaging.means(each, ENDS)) for policy, each in spreads.items()
     }

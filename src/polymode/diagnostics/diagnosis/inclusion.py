@@ -4,7 +4,8 @@ The log-probability of an output says how likely n draws are to show it,
 :math:`\pi = 1 - (1 - s)^n` with ``s = q`` (or ``p``, for draws of the policy). A sum over all
 outputs, seen or not, is therefore estimated without bias by dividing each term that was seen by its
 ``pi`` (Horvitz and Thompson). The sum of the probabilities themselves is known to be 1, and what
-was seen of it is known too: terms are rescaled so that the unseen part comes out exactly.
+was seen of it is known too: terms are rescaled so that the unseen part comes out exactly. All in
+logarithms: an output of a thousand tokens has a probability that no float can hold.
 """
 
 from dataclasses import dataclass
@@ -17,26 +18,26 @@ from polymode.diagnostics.diagnosis.segments import Segments
 
 __all__ = ["Inclusion"]
 
+_FEW = 1e-8  # inclusion probability below which it is n times the probability of one draw
+_MOST = np.log(1e6)  # of the scale: where hardly anything speaks for the rest
+
 
 @dataclass(frozen=True, eq=False)
 class Inclusion:
-    """Inclusion probabilities of outputs, and of modes.
+    """Inclusion probabilities of outputs.
 
     Parameters
     ----------
     pi : array, shape (o,)
         Probability that the draws of its prompt show an output.
-    missing : array, shape (o,)
-        ``(1 - pi) / pi``: how many unseen outputs like it there are for each seen one.
-    variance : array, shape (o,)
-        ``(1 - pi) / pi**2``: what the square of a term adds to the variance of a sum.
+    log_missing : array, shape (o,)
+        Logarithm of ``(1 - pi) / pi``: how many unseen outputs like it there are for each seen one.
     prompts : Segments
         From outputs to prompts.
     """
 
     pi: Float[np.ndarray, " o"]
-    missing: Float[np.ndarray, " o"]
-    variance: Float[np.ndarray, " o"]
+    log_missing: Float[np.ndarray, " o"]
     prompts: Segments
 
     @classmethod
@@ -54,13 +55,14 @@ class Inclusion:
             Of the same outputs.
         """
         n = table.prompts.spread(table.n_samples)
+        log_s = np.minimum(table.log_drawn, 0.0)
         with np.errstate(divide="ignore"):
-            log_unseen = n * np.log1p(-np.exp(np.minimum(table.log_drawn, 0.0)))  # (1 - s)^n
-        pi = np.maximum(-np.expm1(log_unseen), np.finfo(float).tiny)
-        missing = np.exp(log_unseen) / pi
-        return cls(pi, missing, missing / pi, table.prompts)
+            log_unseen = n * np.log1p(-np.exp(log_s))  # (1 - s)^n
+            pi = -np.expm1(log_unseen)
+            log_pi = np.where(pi > _FEW, np.log(pi), np.log(n) + log_s)
+        return cls(pi, log_unseen - log_pi, table.prompts)
 
-    def weights(self, log_measure: Float[np.ndarray, " o"]) -> Float[np.ndarray, " o"]:
+    def log_weights(self, log_measure: Float[np.ndarray, " o"]) -> Float[np.ndarray, " o"]:
         r"""Return how many outputs each one stands for, such that a measure comes out as 1.
 
         .. math:: a = 1 + c \, (1 - \pi) / \pi, \qquad \textstyle\sum a q = 1
@@ -73,11 +75,11 @@ class Inclusion:
         Returns
         -------
         array, shape (o,)
-            Weights >= 1. Where what was seen gives no hint of the rest, they are 1.
+            Logarithms of weights >= 1. Where what was seen gives no hint of the rest, they are 0.
         """
-        mass = np.exp(log_measure)
-        seen, tail = self.prompts.sum(mass), self.prompts.sum(mass * self.missing)
+        unseen = np.maximum(1 - self.prompts.sum(np.exp(log_measure)), 0.0)
+        log_tail = self.prompts.log_sum_exp(log_measure + self.log_missing)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.clip(1 - seen, 0, None) / tail
-        scale = np.where(tail > 0, np.minimum(scale, 1e6), 0.0)
-        return 1 + self.prompts.spread(scale) * self.missing
+            log_scale = np.where(log_tail > -np.inf, np.log(unseen) - log_tail, -np.inf)
+        log_scale = np.minimum(log_scale, _MOST)
+        return np.logaddexp(0.0, self.prompts.spread(log_scale) + self.log_missing)

@@ -1,9 +1,10 @@
 r"""Quality and diversity of a policy from samples: each figure with what every output does to it.
 
 A policy is given as its probabilities ``t`` of the outputs that were seen, with ``sum a t = 1``
-under the weights ``a`` of `Sampling`. One more output like `y` moves a figure ``F`` by
+under the weights ``a`` of `Sampling`. If the output `y` stands for relatively more, a figure ``F``
+moves by
 
-.. math:: e_y = \frac{\partial F}{\partial a_y} - t_y D, \qquad
+.. math:: e_y = \frac{\partial F}{\partial \log a_y} - a_y t_y D, \qquad
     D = \frac{\sum a t g \, \partial F / \partial t}{\sum a t g}
 
 where ``D`` is due to the multiplier: the mass that it takes is taken from all others, in proportion
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from polymode.diagnostics.diagnosis.sampling import Quantity, Sampling
+from polymode.diagnostics.diagnosis.sampling import NOTHING, Quantity, Sampling
 
 __all__ = ["Measure"]
 
@@ -31,18 +32,25 @@ class Measure:
     ----------
     sampling : Sampling
         What was drawn.
-    t : array, shape (o,)
-        Probabilities of the outputs; ``sum a t = 1`` for each prompt.
+    log_t : array, shape (o,)
+        Logarithms of the probabilities of the outputs.
+    share : array, shape (o,)
+        What each one stands for, ``a t``; sums to 1 for each prompt.
     good : array of bool, shape (o,)
         Which outputs are good.
     gains : array, shape (o,), or None
         How fast ``log(t / q)`` rises with the reward, up to a factor; None where all are equal.
+    scale : array, shape (o,), or None
+        Which part of the reference each one stands for, where that is not the known one: the
+        reference is scaled to 1, which under other divergences than reverse KL moves the target.
     """
 
     sampling: Sampling
-    t: Float[np.ndarray, " o"]
+    log_t: Float[np.ndarray, " o"]
+    share: Float[np.ndarray, " o"]
     good: Bool[np.ndarray, " o"]
     gains: Float[np.ndarray, " o"] | None = None
+    scale: Float[np.ndarray, " o"] | None = None
 
     def figures(self) -> dict[str, Quantity]:
         """Return quality and diversity of each prompt.
@@ -73,7 +81,8 @@ class Measure:
         Quantity
             Its means.
         """
-        return self._quantity(self.sampling.total(self.t * x), self.t * x, x)
+        each = self.share * x
+        return self._quantity(self.sampling.table.prompts.sum(each), each, x)
 
     def mean_among(self, x: Float[np.ndarray, " o"], kept: Float[np.ndarray, " o"]) -> Quantity:
         """Return the mean of something under the policy among some of the outputs.
@@ -90,20 +99,21 @@ class Measure:
         Quantity
             NaN where none counts.
         """
-        share = self._share(kept)
-        value = self.sampling.total(share * x)
-        value = np.where(self.sampling.total(share) > 0, value, np.nan)
-        rest = x - self.sampling.table.prompts.spread(value)
-        pull = self._per_mass(kept) * rest
-        return self._quantity(value, self.t * pull, pull)
+        prompts, scale = self.sampling.table.prompts, self._per_mass(kept)
+        share = np.nan_to_num(self.share * scale)
+        value = np.where(prompts.sum(share) > 0, prompts.sum(share * x), np.nan)
+        pull = scale * (x - prompts.spread(value))
+        return self._quantity(value, self.share * pull, pull)
 
-    def entropy(self, kept: Float[np.ndarray, " o"]) -> Quantity:
+    def entropy(self, kept: Float[np.ndarray, " o"], *, within: bool = False) -> Quantity:
         """Return the entropy over modes among some of the outputs, relative to their sum.
 
         Parameters
         ----------
         kept : array, shape (o,)
             1 for those that count, 0 for others.
+        within : bool
+            Whether they count for being within reach; of modes, with that probability.
 
         Returns
         -------
@@ -111,46 +121,47 @@ class Measure:
             In nats, unseen modes counted in; NaN where none counts.
         """
         sampling, table = self.sampling, self.sampling.table
-        share = self._share(kept)
-        if table.by_output:
-            surprise = -_log(share)
-            value = sampling.total(share * surprise)
+        scale, rare = self._per_mass(kept), sampling.rare
+        share = np.nan_to_num(self.share * scale)
+        if rare is None:
+            by_counts, unsure = 0.0, NOTHING
+            surprise = np.where(share > 0, -self.log_t - _log(scale), 0.0)
+            value = table.prompts.sum(share * surprise)
         else:
-            of_mode = table.modes.sum(sampling.weights * share)
-            value = self._chao_shen(of_mode, kept)
-            surprise = table.modes.spread(-_log(of_mode))
-        value = np.where(sampling.total(share) > 0, np.maximum(value, 0.0), np.nan)
-        scale = self._per_mass(kept)
+            of_mode = table.modes.sum(share)
+            excess = rare.excess_within if within else rare.excess
+            each = -_log(of_mode) + excess.value
+            value = table.of_modes.sum(of_mode * each)
+            surprise = table.modes.spread(each)
+            by_shape = table.of_modes.spread(table.of_modes.sum(of_mode * excess.slope))
+            by_counts = by_shape * rare.shape_moves + of_mode * rare.spread_of_log
+            by_counts = sampling.of_counts(by_counts)
+            unsure = table.of_modes.sum(of_mode * excess.unsure)
+        value = np.where(table.prompts.sum(share) > 0, np.maximum(value, 0.0), np.nan)
         pull = scale * (surprise - table.prompts.spread(value))
-        direct = self.t * (pull + scale) if table.by_output else self.t * pull
-        return self._quantity(value, direct, pull)
-
-    def _chao_shen(
-        self, of_mode: Float[np.ndarray, " m"], kept: Float[np.ndarray, " o"]
-    ) -> Float[np.ndarray, " P"]:
-        """Return entropies in which each mode stands for unseen ones like it."""
-        table = self.sampling.table
-        once = table.modes.sum(table.n_drawn * kept) == 1
-        coverage = 1 - table.of_modes.sum(of_mode * once)
-        share = of_mode * table.of_modes.spread(np.maximum(coverage, 1e-9))
-        return table.of_modes.sum(-share * _log(share) * self.sampling.mode_weights)
-
-    def _share(self, kept: Float[np.ndarray, " o"]) -> Float[np.ndarray, " o"]:
-        """Return the policy among some of the outputs, 0 where none counts."""
-        return np.nan_to_num(kept * self.t * self._per_mass(kept), nan=0.0)
+        direct = self.share * (pull + scale if rare is None else pull)
+        found = self._quantity(value, direct, pull)
+        return Quantity(value, found.effect + by_counts, unsure)
 
     def _per_mass(self, kept: Float[np.ndarray, " o"]) -> Float[np.ndarray, " o"]:
         """Return one over the mass of those that are kept, at these; NaN where it is 0."""
-        mass = self.sampling.total(kept * self.t)
+        prompts = self.sampling.table.prompts
+        mass = prompts.sum(kept * self.share)
         enough = mass > _LEAST
         inverse = np.where(enough, 1 / np.where(enough, mass, 1.0), np.nan)
-        return kept * self.sampling.table.prompts.spread(inverse)
+        return kept * prompts.spread(inverse)
 
     def _quantity(self, value: Any, direct: Any, pull: Any) -> Quantity:
-        """Return a quantity: `direct` is dF/da and `pull` dF/dt of one output."""
-        flow = self.t if self.gains is None else self.t * self.gains
-        level = self.sampling.total(flow * pull) / self.sampling.total(flow)
-        return Quantity(value, direct - self.t * self.sampling.table.prompts.spread(level))
+        """Return a quantity: `direct` is dF/d(log a) and `pull` dF/dt of one output."""
+        prompts = self.sampling.table.prompts
+        flow = self.share if self.gains is None else self.share * self.gains
+        with np.errstate(invalid="ignore", divide="ignore"):
+            level = np.nan_to_num(prompts.sum(flow * pull) / prompts.sum(flow))
+        effect = direct - self.share * prompts.spread(level)
+        if self.scale is not None and self.gains is not None:
+            mean = prompts.sum(np.nan_to_num(self.share * pull))
+            effect = effect + self.scale * prompts.spread(level - mean)
+        return Quantity(value, effect)
 
 
 def _log(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

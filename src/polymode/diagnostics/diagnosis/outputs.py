@@ -11,6 +11,7 @@ from polymode.diagnostics.diagnosis.segments import Segments
 __all__ = ["DistinctOutputs"]
 
 _SINGLE = 0.01  # share of repeated modes with several texts up to which modes are outputs
+_REPEATS = 20  # draws of modes that had come before, fewest to conclude that from
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,8 @@ class DistinctOutputs:
 
 def _single_texts(modes: Segments, n_drawn: Float[np.ndarray, " o"]) -> bool:
     """Return whether modes that came twice or more came with the same text each time."""
-    repeated = modes.sum(n_drawn) >= 2
+    times = modes.sum(n_drawn)
+    repeated = times >= 2
     several = repeated & (modes.sizes > 1)
-    return bool(repeated.any()) and several.sum() <= _SINGLE * repeated.sum()
+    enough = (times - 1).sum() >= _REPEATS
+    return bool(enough and several.sum() <= _SINGLE * repeated.sum())

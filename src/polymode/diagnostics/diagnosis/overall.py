@@ -66,7 +66,8 @@ class Averaging:
         -----
         A prompt's value carries the noise of its samples, so that drawing prompts anew covers both.
         With few prompts that would be a guess: there the errors of the prompts add up, and the
-        interval is about these very prompts. It is symmetric, by Student's t.
+        interval is about these very prompts. It is symmetric, by Student's t. Errors that all
+        prompts share are averaged, not divided.
         """
         values = np.stack([spread.value for spread in spreads.values()], axis=1)
         there = ~np.isnan(values)
@@ -76,13 +77,16 @@ class Averaging:
         if self.resampled == "prompts":
             rng = np.random.default_rng(self.seed)
             rounds = redraw_means(values, n_rounds=self.n_rounds, rng=rng)
-            error, freedom = _deviation(rounds), np.maximum(n - 1.0, 1.0)
+            freedom = np.maximum(n - 1.0, 1.0)
+            error = _deviation(rounds) * np.sqrt(n / freedom)
         else:
             error, freedom = _summed(spreads, there)
         out: dict[str, Estimate] = {}
-        for i, name in enumerate(spreads):
+        for i, (name, spread) in enumerate(spreads.items()):
             least, largest = (ends or {}).get(name, (-np.inf, np.inf))
-            own = Spread(value[i], error[i], freedom[i])
+            shared = np.broadcast_to(spread.unsure, (2, len(there)))[:, there[:, i]]
+            unsure = shared.mean(axis=1) if shared.size else np.zeros(2)
+            own = Spread(value[i], error[i], freedom[i], unsure)
             out[name] = _floats(
                 own.estimate(level=self.level, n=n[i], least=least, largest=largest)
             )

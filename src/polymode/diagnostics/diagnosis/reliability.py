@@ -3,19 +3,23 @@
 import numpy as np
 from jaxtyping import Float
 
+from polymode.core.divergences import Divergence, get_divergence
+from polymode.core.groups import Groups
+from polymode.core.optima import log_optimum
 from polymode.diagnostics.diagnosis.measures import Measure
 from polymode.diagnostics.diagnosis.report import Reliability
-from polymode.diagnostics.diagnosis.settings import VerdictLimits
+from polymode.diagnostics.diagnosis.settings import DiagnosisSettings
 from polymode.diagnostics.diagnosis.targets import Problem
 from polymode.errors import MissingExtraError
 
 __all__ = ["reliability"]
 
 _SETTLED = 0.01  # share of a target that was not seen below which nothing rests on weights
+_ROUNDING = 1e-9  # sums of probabilities that differ by less are one
 _TAIL = 5  # fewest weights to which a tail can be fitted
 
 
-def reliability(problem: Problem, target: Measure, limits: VerdictLimits) -> Reliability:
+def reliability(problem: Problem, target: Measure, settings: DiagnosisSettings) -> Reliability:
     """Return how far the samples of each prompt can be trusted.
 
     Parameters
@@ -24,8 +28,8 @@ def reliability(problem: Problem, target: Measure, limits: VerdictLimits) -> Rel
         The samples.
     target : Measure
         What the objective asks for.
-    limits : VerdictLimits
-        What is enough.
+    settings : DiagnosisSettings
+        The objective, and what is enough.
 
     Returns
     -------
@@ -37,38 +41,68 @@ def reliability(problem: Problem, target: Measure, limits: VerdictLimits) -> Rel
     MissingExtraError
         If arviz-stats is not installed.
     """
-    table, sampling = problem.table, problem.by_reference
-    n, at = table.n_samples, sampling.weights * target.t
+    table, sampling, limits = problem.table, problem.by_reference, settings.limits
+    n, at = table.n_samples, target.share
     once = (table.modes.sum(table.n_drawn) == 1).astype(float)
     coverage = 1 - table.of_modes.sum(once) / n
+    seen = np.minimum(table.prompts.sum(np.exp(target.log_t)), 1.0)
     if table.by_output:
-        target_coverage = np.minimum(table.prompts.sum(target.t), 1.0)
+        target_coverage = seen
     else:
         target_coverage = 1 - table.of_modes.sum(once * table.modes.sum(at))
-    settled = table.prompts.sum(target.t) > 1 - _SETTLED
-    variance = table.prompts.sum((sampling.weights - 1) * sampling.weights * target.t**2)
+    settled = seen > 1 - _SETTLED
+    variance = table.prompts.sum(sampling.unseen * at**2)
     ess = 1 / np.maximum(variance, 1 / n)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(target.t) - table.log_drawn
-    pareto_k = _tail_shapes(log_weights, problem)
+    pareto_k = _tail_shapes(target.log_t - table.log_drawn, problem)
+    hidden = _hidden_best(problem, float(settings.beta), settings.divergence)
     reasons = {
         f"fewer than {limits.ess:g} effective samples": ess < limits.ess,
         f"weights with a heavy tail (Pareto k above {limits.pareto_k:g})": ~settled
         & (pareto_k > limits.pareto_k),
+        f"an output as good as the best of all prompts, not seen here, would take more than "
+        f"{1 - limits.coverage:.0%} of the target": hidden > 1 - limits.coverage,
     }
     if not table.by_output:
-        hidden = target_coverage < limits.coverage
-        reasons[f"less than {limits.coverage:.0%} of the target seen"] = hidden
+        missed = target_coverage < limits.coverage
+        reasons[f"less than {limits.coverage:.0%} of the target seen"] = missed
     bad = np.any(list(reasons.values()), axis=0)
     return Reliability(
         ess=ess,
         pareto_k=pareto_k,
         coverage=coverage,
         target_coverage=target_coverage,
-        seen_mass=np.minimum(table.prompts.sum(np.exp(table.log_q)), 1.0),
+        seen_mass=np.minimum(sampling.seen, 1.0),
         reliable=~bad,
         reasons={name: int(found.sum()) for name, found in reasons.items() if found.any()},
     )
+
+
+def _hidden_best(
+    problem: Problem, beta: float, divergence: str | Divergence
+) -> Float[np.ndarray, " P"]:
+    """Return the target's share of an unseen output as good as the best one of all prompts.
+
+    It is given the probability of an output that the samples show once on average, if so much was
+    left unseen. Prompts that have shown one as good have nothing to fear.
+    """
+    table = problem.table
+    best = table.prompts.max(table.rewards)
+    unseen = np.maximum(1 - problem.by_reference.seen, 0.0)
+    mass = np.minimum(unseen, 1 / table.n_samples)
+    lower = (best < best.max()) & (mass > _ROUNDING)
+    out = np.zeros(len(best))
+    if not lower.any():
+        return out
+    here = table.prompts.spread(lower)
+    labels = (np.cumsum(lower) - 1).astype(np.intp)
+    rewards = np.append(table.rewards[here], np.full(int(lower.sum()), best.max()))
+    log_share = table.log_q + problem.by_reference.log_weights
+    log_mass = np.append(log_share[here], np.log(mass[lower]))
+    index = np.append(labels[table.prompts.index[here]], labels[lower])
+    groups = Groups(index, int(lower.sum()))
+    log_t = log_optimum(rewards, log_mass, beta, get_divergence(divergence), groups)
+    out[lower] = np.exp(log_t[here.sum() :])
+    return out
 
 
 def _tail_shapes(log_weights: Float[np.ndarray, " o"], problem: Problem) -> Float[np.ndarray, " P"]:

@@ -344,7 +344,7 @@ class OutputTable:
         ``log q``, in nats.
     reference, target, anchored : array, shape (k,)
         Its estimated probability under each. They sum to the seen share, over all outputs of the
-        prompt.
+        prompt; where that is below 1e-9, as of long outputs, to 1e-9, in proportion.
     policy : array, shape (k,), or None
         Its probability under the policy.
     n_left_out : array of int, shape (P,)

@@ -6,11 +6,12 @@ it, beyond what its known probability ``q`` explains:
 
 .. math::
 
-    \operatorname{Var} F \approx \sum_y a_y (a_y - 1) (e_y - B q_y)^2, \qquad
-    e_y = \frac{\partial F}{\partial a_y}
+    \operatorname{Var} F \approx \sum_y (1 - 1 / a_y) (e_y - B a_y q_y)^2, \qquad
+    e_y = \frac{\partial F}{\partial \log a_y}
 
-Outputs that are sure to be seen have ``a = 1`` and no error. Where few outputs make all the error,
-that is itself uncertain: intervals take Student's t with as many degrees of freedom.
+Outputs that are sure to be seen have ``a = 1`` and no error. Only products like ``a q`` are ever
+formed: of long outputs ``a`` is beyond any float, and ``q`` below. Where few outputs make all the
+error, that is itself uncertain: intervals take Student's t with as many degrees of freedom.
 """
 
 from dataclasses import dataclass
@@ -21,26 +22,33 @@ from jaxtyping import Float
 
 from polymode.diagnostics.diagnosis.inclusion import Inclusion
 from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
+from polymode.diagnostics.diagnosis.rare_modes import RareModes
 from polymode.metrics.intervals import Estimate
 
-__all__ = ["Quantity", "Sampling", "Spread"]
+__all__ = ["NOTHING", "Quantity", "Sampling", "Spread"]
+
+NOTHING = np.zeros((2, 1))
+"""Of a quantity that no guess is in."""
 
 _MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal distribution
 
 
 class Quantity(NamedTuple):
-    """A figure of each prompt, and how much one more output like each of those seen moves it.
+    """A figure of each prompt, and how it moves if an output stands for relatively more.
 
     Parameters
     ----------
     value : array, shape (P,)
         The figure.
     effect : array, shape (o,)
-        What one more output like each of those seen adds to it.
+        What it gains if the output stands for relatively more.
+    unsure : array, shape (2, P)
+        What no number of prompts makes smaller; see `rare_modes.Guess`.
     """
 
     value: Float[Any, " P"]
     effect: Float[Any, " o"]
+    unsure: Float[Any, "2 P"] = NOTHING
 
 
 class Spread(NamedTuple):
@@ -50,11 +58,14 @@ class Spread(NamedTuple):
     ----------
     value, error, freedom : array, shape (P,)
         Figure, standard error and degrees of freedom.
+    unsure : array, shape (2, P)
+        Errors that all prompts share, with their signs.
     """
 
     value: Float[Any, " P"]
     error: Float[Any, " P"]
     freedom: Float[Any, " P"]
+    unsure: Float[Any, "2 P"] = NOTHING
 
     def estimate(
         self, *, level: float, n: Any, least: float = -np.inf, largest: float = np.inf
@@ -75,11 +86,14 @@ class Spread(NamedTuple):
         Estimate
             Of each prompt.
         """
-        from scipy.special import stdtrit
+        from scipy.special import ndtri, stdtrit
 
-        reach = self.error * stdtrit(self.freedom, (1 + level) / 2)
+        by_chance = self.error * stdtrit(self.freedom, (1 + level) / 2)
+        shared = np.linalg.norm(self.unsure, axis=0)
+        reach = np.hypot(by_chance, shared * ndtri((1 + level) / 2))
+        error = np.hypot(self.error, shared)
         low, high = np.maximum(self.value - reach, least), np.minimum(self.value + reach, largest)
-        return Estimate(self.value, self.error, low, high, n)
+        return Estimate(self.value, error, low, high, n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,26 +104,36 @@ class Sampling:
     ----------
     table : DistinctOutputs
         The outputs.
-    inclusion : Inclusion
-        How likely they were to be seen.
-    known : array, shape (o,)
-        Probabilities that sum to 1 over all outputs, seen or not: those of the reference, or of
-        the policy for what is about the policy.
-    weights : array, shape (o,)
-        How many outputs each one stands for; see `Inclusion.weights`.
-    mode_weights : array, shape (m,)
-        How many modes each one stands for: one over the probability of seeing it.
+    log_known : array, shape (o,)
+        Logarithms of probabilities that sum to 1 over all outputs, seen or not: those of the
+        reference, or of the policy for what is about the policy.
+    log_weights : array, shape (o,)
+        How many outputs each one stands for; see `Inclusion.log_weights`.
+    share : array, shape (o,)
+        The probability that each one stands for, ``a q``; sums to 1.
+    unseen : array, shape (o,)
+        Which part of that is on outputs that were not seen, ``1 - 1 / a``.
+    seen : array, shape (P,)
+        Probability of what was seen.
+    rare : RareModes or None
+        What counts say of modes; None where modes are outputs, whose probabilities are known.
     """
 
     table: DistinctOutputs
-    inclusion: Inclusion
-    known: Float[np.ndarray, " o"]
-    weights: Float[np.ndarray, " o"]
-    mode_weights: Float[np.ndarray, " m"]
+    log_known: Float[np.ndarray, " o"]
+    log_weights: Float[np.ndarray, " o"]
+    share: Float[np.ndarray, " o"]
+    unseen: Float[np.ndarray, " o"]
+    seen: Float[np.ndarray, " P"]
+    rare: RareModes | None
 
     @classmethod
     def of(
-        cls, table: DistinctOutputs, inclusion: Inclusion, log_known: Float[np.ndarray, " o"]
+        cls,
+        table: DistinctOutputs,
+        inclusion: Inclusion,
+        log_known: Float[np.ndarray, " o"],
+        rare: RareModes | None,
     ) -> "Sampling":
         """Return the sampling with its weights.
 
@@ -121,30 +145,18 @@ class Sampling:
             How likely they were to be seen.
         log_known : array, shape (o,)
             Log-probabilities of what is known to sum to 1.
+        rare : RareModes or None
+            What counts say of modes.
 
         Returns
         -------
         Sampling
             Ready for measures.
         """
-        weights = inclusion.weights(log_known)
-        of_modes = weights if table.by_output else _mode_weights(table, inclusion)
-        return cls(table, inclusion, np.exp(log_known), weights, of_modes)
-
-    def total(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
-        """Return the estimated sum over all outputs of each prompt, seen or not.
-
-        Parameters
-        ----------
-        x : array, shape (o,)
-            Terms.
-
-        Returns
-        -------
-        array, shape (P,)
-            The sums.
-        """
-        return self.table.prompts.sum(self.weights * x)
+        log_a = inclusion.log_weights(log_known)
+        seen = table.prompts.sum(np.exp(log_known))
+        share, unseen = np.exp(log_known + log_a), -np.expm1(-log_a)
+        return cls(table, log_known, log_a, share, unseen, seen, rare)
 
     def spread(self, quantity: Quantity) -> Spread:
         """Return a quantity with its standard error.
@@ -165,46 +177,41 @@ class Sampling:
         of any output that was seen: it stands for what k draws may have missed, and its share falls
         as ``1 / k**2``.
         """
-        prompts, known = self.table.prompts, self.known
-        missing = self.inclusion.missing
-        tail = prompts.sum(known * missing)
+        prompts, share, effect = self.table.prompts, self.share, quantity.effect
+        tail = prompts.sum(share * self.unseen)
         with np.errstate(invalid="ignore", divide="ignore"):
-            slope = np.where(tail > 0, prompts.sum(quantity.effect * missing) / tail, 0.0)
-            rate = quantity.effect / known - prompts.spread(slope)
-        rate = np.where(known > 0, rate, 0.0)
-        terms = (self.weights - 1) * self.weights * (rate * known) ** 2
+            slope = np.where(tail > 0, prompts.sum(effect * self.unseen) / tail, 0.0)
+            rate = np.where(share > 0, effect / share - prompts.spread(slope), 0.0)
+        terms = self.unseen * (rate * share) ** 2
         variance, squares = prompts.sum(terms), prompts.sum(terms * terms)
-        unseen = np.maximum(1 - prompts.sum(known), 0.0)
-        imagined = unseen * prompts.max(np.abs(rate)) / (self.n_for_unseen(known) + 2)
+        lacking = np.maximum(1 - self.seen, 0.0)
+        imagined = lacking * prompts.max(np.abs(rate)) / (self._n_for_unseen() + 2)
         with np.errstate(invalid="ignore", divide="ignore"):
             freedom = np.where(squares > 0, variance**2 / squares, _MOST_FREEDOM)
         freedom = np.clip(np.nan_to_num(freedom, nan=1.0), 1.0, _MOST_FREEDOM)
         error = np.sqrt(variance + imagined**2)
-        return Spread(quantity.value, np.where(np.isnan(quantity.value), np.nan, error), freedom)
+        error = np.where(np.isnan(quantity.value), np.nan, error)
+        return Spread(quantity.value, error, freedom, quantity.unsure)
 
-    def n_for_unseen(self, x: Float[np.ndarray, " o"]) -> Float[np.ndarray, " P"]:
-        """Return how many draws, effectively, speak for the part of a measure that was not seen.
+    def of_counts(self, per_mode: Float[np.ndarray, " m"]) -> Float[np.ndarray, " o"]:
+        """Return the effects of outputs on something that moves with the number of modes.
 
         Parameters
         ----------
-        x : array, shape (o,)
-            Probabilities under the measure.
+        per_mode : array, shape (m,)
+            How much one more mode like each of those seen moves it.
 
         Returns
         -------
-        array, shape (P,)
-            The effective number of samples of that part; 0 where nothing speaks for it.
+        array, shape (o,)
+            Effects that give the variance of independent numbers of modes.
         """
-        share = (self.weights - 1) * x
-        total, squares = self.table.prompts.sum(share), self.table.prompts.sum(share * share)
+        table = self.table
+        each = per_mode / np.sqrt(table.modes.sum(table.n_drawn))
+        return table.modes.spread(each) * table.n_drawn
+
+    def _n_for_unseen(self) -> Float[np.ndarray, " P"]:
+        """Return how many draws, effectively, speak for the part that was not seen; 0 for none."""
+        part = self.unseen * self.share
+        total, squares = self.table.prompts.sum(part), self.table.prompts.sum(part * part)
         return np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1.0), 0.0)
-
-
-def _mode_weights(table: DistinctOutputs, inclusion: Inclusion) -> Float[np.ndarray, " m"]:
-    """Return one over the estimated probability of seeing each mode, whose texts are unknown."""
-    n = table.n_samples
-    drawn = table.modes.sum(inclusion.weights(table.log_drawn) * np.exp(table.log_drawn))
-    once = (table.modes.sum(table.n_drawn) == 1).astype(float)
-    coverage = np.maximum(1 - table.of_modes.sum(once) / n, 0.5 / n)
-    share = np.clip(drawn * table.of_modes.spread(coverage), 1e-12, 1 - 1e-12)
-    return -1 / np.expm1(table.of_modes.spread(n) * np.log1p(-share))

@@ -62,20 +62,20 @@ class Segments:
         """How many positions each run has."""
         return np.diff(self.starts, append=len(self.index))
 
-    def sum(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+    def sum(self, x: Float[np.ndarray, "*rows n"]) -> Float[np.ndarray, "*rows k"]:
         """Return the sum of each run.
 
         Parameters
         ----------
-        x : array, shape (n,)
+        x : array, shape (..., n)
             Values.
 
         Returns
         -------
-        array, shape (k,)
+        array, shape (..., k)
             The sums.
         """
-        return np.add.reduceat(x, self.starts)
+        return np.add.reduceat(x, self.starts, axis=-1)
 
     def max(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
         """Return the maximum of each run.
@@ -91,6 +91,41 @@ class Segments:
             The maxima.
         """
         return np.maximum.reduceat(x, self.starts)
+
+    def log_sum_exp(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+        """Return the logarithm of the sum of exponentials of each run.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Logarithms; -inf is that of 0.
+
+        Returns
+        -------
+        array, shape (k,)
+            Logarithms of the sums.
+        """
+        peak = self.max(x)
+        peak = np.where(peak > -np.inf, peak, 0.0)
+        with np.errstate(divide="ignore"):
+            return peak + np.log(self.sum(np.exp(x - self.spread(peak))))
+
+    def log_softmax(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Return logarithms of shares that sum to 1 in each run.
+
+        Parameters
+        ----------
+        x : array, shape (n,)
+            Logarithms; -inf is that of 0. In a run of nothing else the result is NaN.
+
+        Returns
+        -------
+        array, shape (n,)
+            Their logarithms, the largest taken off first: of huge ones nothing else is left.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lower = x - self.spread(self.max(x))
+            return lower - self.spread(np.log(self.sum(np.exp(lower))))
 
     def spread(self, values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
         """Return, at each position, the value of its run.

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.measures import Measure
 from polymode.diagnostics.diagnosis.report import OutputTable, SampleSummary
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
-from polymode.diagnostics.diagnosis.targets import Anchoring, Problem
+from polymode.diagnostics.diagnosis.segments import Segments
+from polymode.diagnostics.diagnosis.targets import Problem
 
 __all__ = ["group_sizes", "output_table", "sample_summary", "size_summary"]
 
+_LEAST = 1e-9  # probability of what was seen, at least, in the table of outputs
 _SURE = 0.95  # probability of seeing the rarest good mode
 
 
@@ -61,8 +64,8 @@ def group_sizes(problem: Problem) -> Float[np.ndarray, " P"]:
         With a probability of 0.95; NaN where no good mode was seen.
     """
     table, sampling = problem.table, problem.by_reference
-    weights = 1.0 if table.by_output else sampling.weights  # a mode has texts that were not seen
-    share = table.modes.sum(sampling.known * weights)
+    each = np.exp(table.log_q) if table.by_output else sampling.share  # texts that were not seen
+    share = table.modes.sum(each)
     good = table.modes.max(problem.good.astype(float)) > 0
     rarest = -table.of_modes.max(np.where(good, -share, -np.inf))
     rarest = np.clip(rarest, 1e-300, 1 - 1e-16)
@@ -118,7 +121,11 @@ def output_table(
         Sorted by prompt and by the larger one of both weights.
     """
     table = problem.table
-    order = np.lexsort((-np.maximum(target.t, anchored.t), table.prompts.index))
+    log_p = {"reference": table.log_q, "target": target.log_t, "anchored": anchored.log_t}
+    if table.log_p is not None:
+        log_p["policy"] = table.log_p
+    held = {name: _held(values, table.prompts) for name, values in log_p.items()}
+    order = np.lexsort((-np.maximum(held["target"], held["anchored"]), table.prompts.index))
     rank = np.arange(len(order)) - table.prompts.starts[table.prompts.index]
     order = order[rank < most]
     texts, names = samples.output_texts, samples.mode_names
@@ -133,9 +140,16 @@ def output_table(
         n_drawn=table.n_drawn[order].astype(np.int64),
         reward=table.rewards[order],
         ref_log_prob=table.log_q[order],
-        reference=problem.by_reference.known[order],
-        target=target.t[order],
-        anchored=anchored.t[order],
-        policy=None if table.log_p is None else np.exp(table.log_p[order]),
+        reference=held["reference"][order],
+        target=held["target"][order],
+        anchored=held["anchored"][order],
+        policy=held["policy"][order] if "policy" in held else None,
         n_left_out=np.maximum(table.prompts.sizes - most, 0),
     )
+
+
+def _held(log_p: Float[np.ndarray, " o"], prompts: Segments) -> Float[np.ndarray, " o"]:
+    """Return probabilities; of prompts whose sum no float could hold, in proportion."""
+    with np.errstate(invalid="ignore"):
+        lift = np.nan_to_num(np.maximum(np.log(_LEAST) - prompts.log_sum_exp(log_p), 0.0))
+    return np.exp(log_p + prompts.spread(np.where(lift < np.inf, lift, 0.0)))

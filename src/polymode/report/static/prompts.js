@@ -199,21 +199,28 @@
     const sum = weights.reduce((a, b) => a + b, 0);
     return weights.map((w) => w / sum);
   };
+  const logSum = (logs) => {
+    const top = Math.max(...logs);
+    return top === -Infinity ? top : top + Math.log(logs.reduce((sum, x) => sum + Math.exp(x - top), 0));
+  };
   const relative = (values) => softmax(values.map((v) => Math.log(v ?? 0)));
   // How many outputs each one stands for: those that the draws were likely to miss count for more.
+  // In logarithms: an output of a thousand tokens has a probability that no number can hold.
   function weighted(rows, i) {
+    const n = columns.samples[i];
     const missing = rows.map((row) => {
-      const unseen = (1 - Math.min(1, row.drawn)) ** columns.samples[i];
-      return unseen / Math.max(1 - unseen, Number.MIN_VALUE);
+      const unseen = n * Math.log1p(-Math.exp(Math.min(0, row.logDrawn))), shown = -Math.expm1(unseen);
+      return unseen - (shown > 1e-8 ? Math.log(shown) : Math.log(n) + row.logDrawn);
     });
-    const seen = rows.reduce((sum, row) => sum + row.q, 0), tail = rows.reduce((sum, row, k) => sum + row.q * missing[k], 0);
-    const scale = tail > 0 ? Math.min(Math.max(1 - seen, 0) / tail, 1e6) : 0;
-    rows.forEach((row, k) => { row.mass = row.q * (1 + scale * missing[k]); });
+    const seen = rows.reduce((sum, row) => sum + Math.exp(row.logq), 0);
+    const tail = logSum(rows.map((row, k) => row.logq + missing[k]));
+    const scale = tail > -Infinity ? Math.min(Math.log(Math.max(1 - seen, 0)) - tail, Math.log(1e6)) : -Infinity;
+    rows.forEach((row, k) => { row.logMass = row.logq + logSum([0, scale + missing[k]]); });
   }
   // The good mode that the reference likes best: its mass, and the best reward in it.
   function anchorOf(good) {
     const masses = new Map();
-    for (const row of good) masses.set(row.mode, (masses.get(row.mode) ?? 0) + row.mass);
+    for (const row of good) masses.set(row.mode, (masses.get(row.mode) ?? 0) + Math.exp(row.logMass));
     const [mode] = [...masses].reduce((a, b) => (b[1] > a[1] ? b : a));
     const own = good.filter((row) => row.mode === mode);
     return { reward: Math.max(...own.map((row) => row.reward)), first: own[0] };
@@ -228,7 +235,7 @@
     const bad = rows.filter((row) => row.reward < table.threshold).reduce((a, b) => (a && a.anchored >= b.anchored ? a : b), null);
     const level = bad?.anchored > 1e-290
       ? bad.logq + bad.reward / table.beta - Math.log(bad.anchored)
-      : Math.log(z.first.mass) + z.reward / table.beta - Math.log(z.first.anchored);
+      : z.first.logMass + z.reward / table.beta - Math.log(z.first.anchored);
     return {
       target,
       anchored: softmax(rows.map((row) => (row.reward >= table.threshold
@@ -240,8 +247,8 @@
     const beta = table.exact ? window.polymode.beta ?? table.beta : table.beta;
     const rows = [];
     for (let k = first; k < end; k++) {
-      const logq = outputs.logq[k], q = Math.exp(logq);
-      rows.push({ mode: table.byOutput ? k : outputs.mode[k], reward: outputs.reward[k], logq, q, drawn: table.drawnFrom === "policy" ? outputs.policy[k] : q, target: outputs.target[k], anchored: outputs.anchored[k] });
+      const logq = outputs.logq[k];
+      rows.push({ mode: table.byOutput ? k : outputs.mode[k], reward: outputs.reward[k], logq, logDrawn: table.drawnFrom === "policy" ? Math.log(outputs.policy[k]) : logq, target: outputs.target[k], anchored: outputs.anchored[k] });
     }
     const shares = { reference: softmax(rows.map((row) => row.logq)) };
     Object.assign(shares, table.exact ? recomputed(rows, beta, i) : { target: relative(rows.map((row) => row.target)), anchored: relative(rows.map((row) => row.anchored)) });
