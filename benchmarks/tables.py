@@ -272,6 +272,66 @@ def molecule_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Molecules a second of each side, and how many times as fast it is as the last one."""
+    (file,) = files
+    lines = [
+        "| side | molecules per second of the processor, median [min, max] "
+        "| of the clock | times as fast, processor | clock |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in file["rows"].items():
+        kinds = ("processor", "clock")
+        cells = [spread(row[f"per_second_of_{kind}"], ",.0f") for kind in kinds]
+        cells += [spread(row[f"times_as_fast_{kind}"], ".1f") for kind in kinds]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def smiles_model_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Strings a second of the processor, and how many times as fast as the plain loop."""
+    (file,) = files
+    lines = [
+        "| one thread | side | strings per second of the processor, median [min, max] "
+        "| times as fast |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['part']} | {row['side']} | {spread(row['per_second_of_processor'], ',.0f')} | "
+        f"{spread(row['times_as_fast_processor'], '.2f')} |"
+        for row in file["rows"]
+    ]
+    return lines
+
+
+def oracle_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Two tables: what an oracle costs beside its components, and how busy processes are."""
+    (file,) = files
+    lines = [
+        "| a component that costs nothing | molecules per second of the processor of this process, "
+        "median [min, max] |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {row['side']} | {spread(row['per_second_of_processor'], ',.0f')} |"
+        for row in file["overhead"]
+    ]
+    lines += [
+        "",
+        "| a molecule takes | oracle alone: two processes busy, median [min, max] "
+        "| in a run | seconds per step |",
+        "|---|---|---|---|",
+    ]
+    rows = {(row["milliseconds"], row["part"]): row for row in file["utilisation"]}
+    for ms in dict.fromkeys(row["milliseconds"] for row in file["utilisation"]):
+        alone, run = rows[ms, "oracle alone"], rows[ms, "run"]
+        lines.append(
+            f"| {ms} ms | {spread(alone['utilisation'], '.0%')} | "
+            f"{spread(run['utilisation'], '.0%')} | {spread(run['seconds_per_step'], '.1f')} |"
+        )
+    return lines
+
+
 def chemistry_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """One row per task and method: diverse hits and what they cost, mean and deviation of seeds."""
     (file,) = files
@@ -348,6 +408,10 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/speed/metrics.py": metric_speed_rows,
     "benchmarks/speed/molecules.py": molecule_speed_rows,
     "benchmarks/speed/hook.py": hook_rows,
+    "benchmarks/speed/chemistry_run.py": speed_rows,
+    "benchmarks/speed/oracles.py": oracle_rows,
+    "benchmarks/speed/reinvent.py": speed_rows,
+    "benchmarks/speed/smiles_models.py": smiles_model_rows,
     "benchmarks/speed/recorded_samples.py": sample_reading_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
     "benchmarks/speed/targets.py": target_speed_rows,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import polymode.chemistry
+import polymode.chemistry.oracles
 import polymode.core.shaping
 import polymode.diagnostics
 import polymode.diagnostics.chemistry
@@ -132,6 +134,8 @@ def test_site_has_every_public_name(site):
             polymode.report.comparison,
             polymode.report.diagnosis,
             polymode.language,
+            polymode.chemistry,
+            polymode.chemistry.oracles,
         )
         for name in package.__all__
         if name != "__version__"

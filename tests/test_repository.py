@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import polymode.chemistry
+import polymode.chemistry.oracles
 import polymode.core.shaping
 import polymode.diagnostics
 import polymode.diagnostics.chemistry
@@ -94,6 +96,8 @@ def test_citation_and_package_have_the_version_of_pyproject():
         polymode.diagnostics,
         polymode.diagnostics.chemistry,
         polymode.language,
+        polymode.chemistry,
+        polymode.chemistry.oracles,
         polymode.metrics,
         polymode.metrics.molecules,
         polymode.report,

@@ -38,6 +38,8 @@ PACKAGES = (
     "polymode.report.comparison",
     "polymode.report.diagnosis",
     "polymode.language",
+    "polymode.chemistry",
+    "polymode.chemistry.oracles",
 )
 MEMBERS = re.compile(r"^<!-- members ([\w.]+): ([\w, ]+) -->$", re.MULTILINE)
 COMMANDS = re.compile(r"^<!-- commands -->$", re.MULTILINE)

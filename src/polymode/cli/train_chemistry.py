@@ -67,6 +67,7 @@ def chemistry(
         from polymode.chemistry.learner.run import ChemistryRun
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "a package", "chemistry") from error
+    sys.path.insert(0, str(Path.cwd()))  # components of the user's may stand beside it
     checked, name = _checked(config, preset, out if resume else None, tuple(overrides or ()))
     out = out or new_run(f"train-{name}")
     console = Console()

@@ -66,17 +66,28 @@ def metrics(directory):
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
-@pytest.mark.parametrize("sections", [MODES, REINVENT, OTHERS], ids=["modes", "reinvent", "others"])
-def test_killed_and_resumed_is_uninterrupted_bit_for_bit(sections, prior_file, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    config = tmp_path / "config.toml"
-    config.write_text(to_toml(content(prior_file, sections)))
-    command = [sys.executable, "-m", "tests.chemistry.learner.killed_run", config, killed, "3"]
+RUNS = {"modes": MODES, "reinvent": REINVENT, "others": OTHERS}
+
+
+@pytest.fixture(scope="module")
+def killed_runs(prior_file, tmp_path_factory):
+    """Runs that were killed behind their third step, by name."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-m", "tests.chemistry.learner.killed_run", "3"]
+    for name, sections in RUNS.items():
+        (folder / f"{name}.toml").write_text(to_toml(content(prior_file, sections)))
+        command += [str(folder / f"{name}.toml"), str(folder / name)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    died = subprocess.run(command, env=environment, check=False)
-    assert died.returncode == -signal.SIGKILL
+    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout.split() == [str(-signal.SIGKILL)] * len(RUNS)
+    return {name: folder / name for name in RUNS}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_and_resumed_is_uninterrupted_bit_for_bit(name, killed_runs, prior_file, tmp_path):
+    whole, killed = tmp_path / "whole", killed_runs[name]
     assert len(metrics(killed)) == 3  # one step was lost, as the last checkpoint is that of step 2
-    started(prior_file, whole, sections).train()
+    started(prior_file, whole, RUNS[name]).train()
     ChemistryRun(read_config(killed / "config.toml"), killed, resume=True).train()
     first, second = (load_model(path / "model.safetensors") for path in (whole, killed))
     for name, weights in first.state_dict().items():
