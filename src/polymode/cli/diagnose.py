@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from polymode.cli.runs import page_facts, put
-from polymode.errors import InputError
+from polymode.cli.runs import check_outputs, page_facts, put
 
 if TYPE_CHECKING:
     from polymode.diagnosis import Diagnosis
@@ -87,7 +86,7 @@ def diagnose(
 ) -> None:
     """Read, diagnose, print."""
     sys.path.insert(0, "")  # mode functions of the user's, in the directory where they stand
-    _check_outputs(html, as_json, overwrite=overwrite)
+    check_outputs({"--html": html}, as_json, overwrite=overwrite)
     from polymode.diagnosis import diagnose as diagnose_samples
     from polymode.diagnostics.diagnosis import DiagnosisSettings
     from polymode.diagnostics.recorded import SampleOptions, parse_columns, read_samples
@@ -132,23 +131,6 @@ def diagnose(
         show(found, Console())
     for path in written:
         typer.echo(f"wrote {path}", err=str(as_json) == "-")
-
-
-def _check_outputs(html: Path | None, as_json: Path | None, *, overwrite: bool) -> None:
-    """Refuse what cannot be written, before anything is read."""
-    problems: list[str] = []
-    for flag, path in (("--html", html), ("--json", as_json)):
-        if path is None or str(path) == "-":
-            if flag == "--html" and path is not None:
-                problems.append("--html must be a file, got -")
-        elif path.is_dir():
-            problems.append(f"{flag} must be a file, got the directory {path}")
-        elif path.exists() and not overwrite:
-            problems.append(f"{path} is there already: --overwrite replaces it")
-    if html is not None and as_json is not None and html.resolve() == as_json.resolve():
-        problems.append(f"--html and --json must be two files, got {html} twice")
-    if problems:
-        raise InputError("; ".join(problems))
 
 
 def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[Path]:

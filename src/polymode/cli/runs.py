@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,3 +60,25 @@ def quiet_hosts() -> Generator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         yield
+
+
+def check_outputs(
+    files: Mapping[str, Path | None], as_json: Path | None, *, overwrite: bool
+) -> None:
+    """Refuse what cannot be written, before anything is read; `-` is for --json alone."""
+    problems: list[str] = []
+    taken: dict[Path, str] = {}
+    for flag, path in {**files, "--json": as_json}.items():
+        if path is None or (str(path) == "-" and flag == "--json"):
+            continue
+        if str(path) == "-":
+            problems.append(f"{flag} must be a file, got -")
+        elif path.is_dir():
+            problems.append(f"{flag} must be a file, got the directory {path}")
+        elif path.exists() and not overwrite:
+            problems.append(f"{path} is there already: --overwrite replaces it")
+        other = taken.setdefault(path.resolve(), flag)
+        if other != flag:
+            problems.append(f"{other} and {flag} must be two files, got {path} twice")
+    if problems:
+        raise InputError("; ".join(problems))
