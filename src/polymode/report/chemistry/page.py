@@ -65,7 +65,8 @@ def _sections(run: MoleculeRun, found: MoleculeFindings) -> Iterator[Section]:
     yield Section("found", "Found for oracle calls", plots, beside=True, short="Found")
     if found.clusters:
         lead = f"The best of the {found.subject}, one for each cluster."
-        yield Section("clusters", "Best molecules", [cluster_gallery(run, found)], lead)
+        gallery = cluster_gallery(run, found)
+        yield Section("clusters", "Best molecules", [gallery], lead, short="Best")
         lead = "Many small shares are what diversity looks like; one large share is collapse."
         yield Section("scaffolds", "Scaffolds", [scaffold_gallery(run, found)], lead)
     yield Section("learning", "Learning curves", learning_plots(run), beside=True, short="Learning")
@@ -81,8 +82,7 @@ def _sections(run: MoleculeRun, found: MoleculeFindings) -> Iterator[Section]:
         yield Section("table", "Molecules", [molecule_table(run, found)], short="Table")
     losses = [] if run.result is None else list(map(str, run.result.get("losses", ())))
     oracle: list[Block] = [oracle_table(run), *([Prose(losses, listed=True)] if losses else [])]
-    yield Section("oracle", "Oracle", oracle)
-    yield Section("times", "Time", [time_table(run)])
+    yield Section("oracle", "Oracle and time", [*oracle, time_table(run)], short="Oracle")
     notes: list[Block] = [Prose(run.notes, listed=True)] if run.notes else []
     yield Section("settings", "Settings and notes", [*notes, config_table(run)], short="Settings")
 
