@@ -189,7 +189,8 @@ def _verb(name: str, verb: Any) -> str:
     rows = []
     for option in verb.params:
         flags = ", ".join(f"`{flag}`" for flag in [*option.opts, *option.secondary_opts])
-        default = f"`{option.default}`" if option.default not in (None, False, "") else ""
+        unset = option.default is None or option.default is False or option.default == ""
+        default = "" if unset else f"`{option.default}`"  # 0 is a default, and equals False
         help_text = (getattr(option, "help", None) or "").replace("|", "\\|")
         rows.append(f"| {flags} | {default} | {help_text} |")
     table = "\n".join(["| option | default | what it does |", "|---|---|---|", *rows])
