@@ -17,7 +17,19 @@ _TWO = 1.5  # estimated good modes from which on there are two
 
 
 class Parts(NamedTuple):
-    """The terms of the budget of each prompt; NaN where there is nothing to lose."""
+    """The terms of the budget of each prompt; NaN where there is nothing to lose.
+
+    Parameters
+    ----------
+    ceiling, reference_bias, reward_gaps, optimiser, left : Spread
+        Those of `Budget`; no optimiser without a policy.
+    lost : Spread
+        What the target loses: reference bias and reward gaps together.
+    difference : Spread
+        Reward gaps less reference bias.
+    entropy : Spread
+        Of the target over the good modes within reach.
+    """
 
     ceiling: Spread
     reference_bias: Spread
@@ -25,11 +37,8 @@ class Parts(NamedTuple):
     optimiser: Spread | None
     left: Spread
     lost: Spread
-    """What the target loses: reference bias and reward gaps together."""
     difference: Spread
-    """Reward gaps less reference bias."""
     entropy: Spread
-    """Of the target over the good modes within reach."""
 
 
 def lost(problem: Problem, target: Measure) -> Quantity:

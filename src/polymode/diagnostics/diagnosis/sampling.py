@@ -34,22 +34,42 @@ _MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal
 
 
 class Quantity(NamedTuple):
-    """A figure of each prompt, and how it moves if an output stands for relatively more."""
+    """A figure of each prompt, and how it moves.
+
+    Parameters
+    ----------
+    value : array, shape (P,)
+        The figure.
+    effect : array, shape (o,)
+        How it moves if an output stands for relatively more.
+    unsure : array, shape (2, P)
+        What no number of prompts makes smaller; see `rare_modes.Guess`.
+    """
 
     value: Float[Any, " P"]
     effect: Float[Any, " o"]
     unsure: Float[Any, "2 P"] = NOTHING
-    """What no number of prompts makes smaller; see `rare_modes.Guess`."""
 
 
 class Spread(NamedTuple):
-    """A figure of each prompt with its standard error, and the degrees of freedom of that."""
+    """A figure of each prompt with its errors.
+
+    Parameters
+    ----------
+    value : array, shape (P,)
+        The figure.
+    error : array, shape (P,)
+        Its standard error by chance.
+    freedom : array, shape (P,)
+        The degrees of freedom of that.
+    unsure : array, shape (2, P)
+        Errors that all prompts share, with their signs.
+    """
 
     value: Float[Any, " P"]
     error: Float[Any, " P"]
     freedom: Float[Any, " P"]
     unsure: Float[Any, "2 P"] = NOTHING
-    """Errors that all prompts share, with their signs."""
 
     def estimate(
         self, *, level: float, n: Any, least: float = -np.inf, largest: float = np.inf
