@@ -10,12 +10,12 @@ PYTEST_FLAGS ?= -n auto --maxprocesses 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs browser lint types imports unit mutants format setup clean
+.PHONY: help demo test test-verl check docs browser lint types imports unit mutants format setup clean
 
 help: ## this list
 	@echo "polymode: reinforcement learning that keeps every good answer"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Everything lives in .venv, made on first use. Options:"
 	@echo "  make demo DEMO_ARGS='--task die --seed 1'        arguments of \`polymode demo\`"
@@ -63,6 +63,13 @@ unit: export TOKENIZERS_PARALLELISM = false
 unit: .venv/.dev
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
+# verl wants other versions than TRL does, hence an environment of its own (2 GB, three minutes); its
+# imports warn about engines that are not there.
+test-verl: export HF_HUB_OFFLINE = 1
+test-verl: export OMP_NUM_THREADS = 1
+test-verl: .venv-verl/.verl ## what the audit claims about verl, against verl's own code
+	.venv-verl/bin/pytest tests/verl -o filterwarnings=ignore
+
 mutants: .venv/.dev ## sabotage the core line by line: do the tests notice? (ten minutes)
 	$(BIN)/python tools/mutants.py
 
@@ -72,7 +79,7 @@ format: .venv/.dev ## rewrite the sources as `make check` wants them
 
 setup: .venv/.dev ## only make .venv
 clean: ## remove .venv and every cache
-	rm -rf .venv .venv.lock .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-verl .venv.lock .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.run: pyproject.toml constraints.txt tools/venv.py
@@ -80,3 +87,6 @@ clean: ## remove .venv and every cache
 
 .venv/.dev: .venv/.run
 	@$(PYTHON) tools/venv.py dev
+
+.venv-verl/.verl: pyproject.toml constraints.txt tools/venv.py
+	@$(PYTHON) tools/venv.py verl

@@ -35,8 +35,9 @@ def main() -> int:
 
 
 def pages() -> list[Path]:
-    """README and every page of docs."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """README, every page of docs, and the cards of the models that ship."""
+    cards = sorted((ROOT / "src").rglob("card.md"))
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *cards]
 
 
 def render(text: str) -> str:
@@ -271,6 +272,66 @@ def molecule_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Molecules a second of each side, and how many times as fast it is as the last one."""
+    (file,) = files
+    lines = [
+        "| side | molecules per second of the processor, median [min, max] "
+        "| of the clock | times as fast, processor | clock |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in file["rows"].items():
+        kinds = ("processor", "clock")
+        cells = [spread(row[f"per_second_of_{kind}"], ",.0f") for kind in kinds]
+        cells += [spread(row[f"times_as_fast_{kind}"], ".1f") for kind in kinds]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def smiles_model_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Strings a second of the processor, and how many times as fast as the plain loop."""
+    (file,) = files
+    lines = [
+        "| one thread | side | strings per second of the processor, median [min, max] "
+        "| times as fast |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['part']} | {row['side']} | {spread(row['per_second_of_processor'], ',.0f')} | "
+        f"{spread(row['times_as_fast_processor'], '.2f')} |"
+        for row in file["rows"]
+    ]
+    return lines
+
+
+def oracle_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Two tables: what an oracle costs beside its components, and how busy processes are."""
+    (file,) = files
+    lines = [
+        "| a component that costs nothing | molecules per second of the processor of this process, "
+        "median [min, max] |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {row['side']} | {spread(row['per_second_of_processor'], ',.0f')} |"
+        for row in file["overhead"]
+    ]
+    lines += [
+        "",
+        "| a molecule takes | oracle alone: two processes busy, median [min, max] "
+        "| in a run | seconds per step |",
+        "|---|---|---|---|",
+    ]
+    rows = {(row["milliseconds"], row["part"]): row for row in file["utilisation"]}
+    for ms in dict.fromkeys(row["milliseconds"] for row in file["utilisation"]):
+        alone, run = rows[ms, "oracle alone"], rows[ms, "run"]
+        lines.append(
+            f"| {ms} ms | {spread(alone['utilisation'], '.0%')} | "
+            f"{spread(run['utilisation'], '.0%')} | {spread(run['seconds_per_step'], '.1f')} |"
+        )
+    return lines
+
+
 def chemistry_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """One row per task and method: diverse hits and what they cost, mean and deviation of seeds."""
     (file,) = files
@@ -314,6 +375,75 @@ def sample_reading_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
         rows = [row for row in file["rows"] if row["file"] == name]
         cells = [f"{row['seconds']:.0f}, {row['peak_mib']:,.0f}" for row in rows]
         lines.append(f"| `{name[1:]}` | {rows[0]['file_mib']:,.0f} | {' | '.join(cells)} |")
+    return lines
+
+
+def prior_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a prior writes, and what it says of strings that it has not seen."""
+    lines = ["| figure | |", "|---|---|"]
+    for found in files:
+        end = found["curve"][-1]
+        n_drawn, n_held_out = f"{end['n_samples']:,}", f"{found['settings']['n_held_out']:,}"
+        lines += [
+            f"| valid, of {n_drawn} | {end['frac_valid']:.1%} |",
+            f"| unique | {end['frac_unique']:.2%} |",
+            f"| novel | {end['frac_novel']:.2%} |",
+            f"| -log p of {n_held_out} strings held out | {end['held_out_nll']:.2f} nats, "
+            f"{end['held_out_nll_per_token']:.3f} a token |",
+            f"| passes over {found['n_train']:,} strings | {end['epoch']:.0f} |",
+            f"| size | {found['n_bytes'] / 1e6:.1f} MB |",
+        ]
+    return lines
+
+
+DESCENDED = {
+    ("reverse_kl", "sequence"): "reverse KL of sequences",
+    ("reverse_kl", "token"): "reverse KL of tokens",
+    ("forward_kl", "token"): "forward KL of tokens",
+    ("biased", "sequence"): "no KL: biased",
+    ("biased", "token"): "no KL: biased",
+    ("none", None): "nothing",
+}
+SCALES = {"none": "", "group_std": "group", "batch_std": "batch"}
+HOSTS = {
+    **{"trl:grpo": "TRL, GRPO", "trl:rloo": "TRL, RLOO", "verl": "verl", "openrlhf": "OpenRLHF"},
+    **{"nemo_rl": "NeMo-RL", "skyrl": "SkyRL", "slime": "slime"},
+}
+
+
+def recipe_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How many descend what; then for each recipe what it descends, how strongly, what is found."""
+    rows = files[0]["rows"]
+    kinds = [DESCENDED[row["divergence"], row["level"]] for row in rows]
+    exact = [kind for kind, row in zip(kinds, rows, strict=True) if row["anchoring_is_exact"]]
+    counts = [
+        f"| {kind} | {kinds.count(kind)} | {exact.count(kind)} |"
+        for kind in dict.fromkeys(DESCENDED.values())
+    ]
+    low, high = (f"{rate:g}" for rate in files[0]["rates"])
+    lines = [
+        "| the KL descends | recipes | of these, anchoring would be exact in |",
+        "|---|---|---|",
+        *counts,
+        f"| all | {len(rows)} | {len(exact)} |",
+        "",
+        "| framework | recipe | KL descended | beta | beta beside a reward gap of 1, "
+        f"success rate {low} | {high} | divides by deviation of | anchoring exact "
+        "| errors and warnings |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        strengths = [row["beta_eff"][rate] for rate in (low, high)]
+        shown = ["varies" if b is None else f"{b:.3g}" for b in strengths]
+        if row["divergence"] == "none":
+            shown = ["", ""]
+        codes = [*row["codes"]["error"], *row["codes"]["warning"]]
+        lines.append(
+            f"| {HOSTS[row['framework']]} {row['version']} | [{row['name']}]({row['source']}) | "
+            f"{DESCENDED[row['divergence'], row['level']]} | {row['beta']:g} | {shown[0]} | "
+            f"{shown[1]} | {SCALES[row['scale']]} | "
+            f"{'yes' if row['anchoring_is_exact'] else 'no'} | {', '.join(codes)} |"
+        )
     return lines
 
 
@@ -398,8 +528,10 @@ def diagnosis_speed_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
 
 KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/accuracy/targets.py": accuracy_rows,
+    "benchmarks/science/audit_recipes.py": recipe_rows,
     "benchmarks/science/chemistry/diverse_hits.py": chemistry_rows,
     "benchmarks/science/chemistry/pmo.py": chemistry_rows,
+    "benchmarks/science/chemistry/prior.py": prior_rows,
     "benchmarks/science/chemistry/proxy.py": chemistry_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/science/diagnose.py": truth_rows,
@@ -410,6 +542,10 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/speed/molecules.py": molecule_speed_rows,
     "benchmarks/speed/diagnose.py": diagnosis_speed_rows,
     "benchmarks/speed/hook.py": hook_rows,
+    "benchmarks/speed/chemistry_run.py": speed_rows,
+    "benchmarks/speed/oracles.py": oracle_rows,
+    "benchmarks/speed/reinvent.py": speed_rows,
+    "benchmarks/speed/smiles_models.py": smiles_model_rows,
     "benchmarks/speed/recorded_samples.py": sample_reading_rows,
     "benchmarks/speed/shared_prompts.py": shared_prompt_rows,
     "benchmarks/speed/targets.py": target_speed_rows,

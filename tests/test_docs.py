@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import polymode.chemistry
+import polymode.chemistry.oracles
 import polymode.core.shaping
 import polymode.diagnostics
+import polymode.diagnostics.chemistry
 import polymode.language
 import polymode.metrics
 import polymode.metrics.molecules
+import polymode.report.chemistry
 import polymode.report.comparison
 import polymode.report.diagnosis
 
@@ -124,10 +128,14 @@ def test_site_has_every_public_name(site):
             polymode.metrics,
             polymode.metrics.molecules,
             polymode.diagnostics,
+            polymode.diagnostics.chemistry,
             polymode.report,
+            polymode.report.chemistry,
             polymode.report.comparison,
             polymode.report.diagnosis,
             polymode.language,
+            polymode.chemistry,
+            polymode.chemistry.oracles,
         )
         for name in package.__all__
         if name != "__version__"

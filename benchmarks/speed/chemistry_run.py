@@ -4,28 +4,20 @@
 
 A step: 128 SMILES drawn, scored with QED, both likelihoods, REINVENT's loss, backwards, Adam, the
 filter on Murcko scaffolds. Ours is `ChemistryRun` with all of its figures, tables and checks, in
-float32 and with likelihoods in bfloat16. The plain loop is what a step of REINVENT 4 does, written
-plainly: every row is written until the last one has ended, with two softmaxes a token; policy and
-prior score the padded strings again; each SMILES is parsed for its validity, its score and its
-scaffold. It keeps no figures. Sides take turns; seconds are of the processor (all threads) and of
-the clock. REINVENT 4.8.24 itself made 156 molecules a second of the clock in this workload, on
-another day on a machine of this kind, idle. Writes
+float32 and, where the processor multiplies in bfloat16, with likelihoods in that. The plain loop is
+what a step of REINVENT 4 does, written plainly: every row is written until the last one has ended,
+with two softmaxes a token; policy and prior score the padded strings again; each SMILES is parsed
+for its validity, its score and its scaffold. It keeps no figures. Sides take turns; seconds are of
+the processor (all threads) and of the clock. REINVENT 4 itself beside ours: `reinvent.py`. Writes
 `benchmarks/speed/results/DATE-chemistry-run.json`.
 """
 
 import argparse
 import copy
-import json
 import os
-import platform
-import statistics
-import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +25,13 @@ import torch
 from rdkit import Chem, rdBase
 from rdkit.Chem.QED import qed
 from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
+from timing import in_turns, keep, one_thread, rates, ratios
 
 from polymode.chemistry import ChemistryRun, SmilesModel, check_config, load_prior
 from polymode.chemistry.models import encode
+from polymode.chemistry.models.sampling import draws_in_bfloat16
 
-HERE = Path(__file__).resolve().parent
-BATCH, STEPS, ROUNDS, LONGEST, RECORDED = 128, 4, 5, 128, 156.0
+BATCH, STEPS, ROUNDS, LONGEST = 128, 4, 5, 128
 
 
 def main() -> None:
@@ -46,78 +39,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--prior", default="zinc250k", help="name or file of a 3 x 256 GRU")
     prior = parser.parse_args().prior
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        parser.error("set OMP_NUM_THREADS=1: the figures are those of one thread")
-    load_before = os.getloadavg()[0]
+    one_thread(parser.error)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch, rdBase.BlockLogs():
-        sides = {
-            "polymode": ours(prior, Path(scratch) / "exact", "float32"),
-            "polymode, bfloat16": ours(prior, Path(scratch) / "rounded", "bfloat16"),
-            "plain loop": PlainLoop(load_prior(prior)).step,
-        }
-        seconds = measured(sides)
-    rows = {name: summary(seconds[name], seconds["plain loop"]) for name in sides}
-    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=HERE, text=True).strip()
-    kept = {
-        "schema_version": 1,
-        "script": "benchmarks/speed/chemistry_run.py",
-        "commit": commit,
-        "date": date.today().isoformat(),
-        "workload": {"batch": BATCH, "steps": STEPS, "rounds": ROUNDS, "oracle": "qed"}
-        | {"prior": Path(prior).name},
-        "recorded": {"REINVENT 4.8.24, molecules a second of the clock": RECORDED},
-        "environment": {
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": 1,
-            "load_before": load_before,
-            "load_after": os.getloadavg()[0],
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "rdkit", "polymode")},
-        },
-        "rows": rows,
-    }
-    target = HERE / "results" / f"{date.today().isoformat()}-chemistry-run.json"
-    target.write_text(json.dumps(kept, indent=1) + "\n")
+        sides = {"polymode": ours(prior, Path(scratch) / "exact", "float32")}
+        if draws_in_bfloat16("cpu"):
+            sides["polymode, bfloat16"] = ours(prior, Path(scratch) / "rounded", "bfloat16")
+        sides["plain loop"] = PlainLoop(load_prior(prior)).step
+        seconds = in_turns(sides, rounds=ROUNDS, times=STEPS)
+    plain = seconds["plain loop"]
+    rows = {name: rates(own, BATCH * STEPS) | ratios(own, plain) for name, own in seconds.items()}
+    workload = {"batch": BATCH, "steps": STEPS, "rounds": ROUNDS, "oracle": "qed"}
+    script = "benchmarks/speed/chemistry_run.py"
+    keep("chemistry-run", script, load, workload=workload, rows=rows)
     for name, row in rows.items():
         print(
             f"{name:<20} {row['per_second_of_processor']['median']:6.0f} mol/cpu-s "
             f"{row['per_second_of_clock']['median']:6.0f} mol/s   ratio "
-            f"{row['times_plain_loop_processor']['median']:.2f} "
-            f"({row['times_plain_loop_clock']['median']:.2f} by the clock)"
+            f"{row['times_as_fast_processor']['median']:.2f} "
+            f"({row['times_as_fast_clock']['median']:.2f} by the clock)"
         )
-
-
-def measured(sides: dict[str, Callable[[], Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Time some steps of each side in turns: processor and clock, for each round."""
-    for step in sides.values():
-        step()
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    for _ in range(ROUNDS):
-        for name, step in sides.items():
-            processor, clock = time.process_time(), time.perf_counter()
-            for _ in range(STEPS):
-                step()
-            seconds[name].append((time.process_time() - processor, time.perf_counter() - clock))
-    return seconds
-
-
-def summary(own: list[tuple[float, float]], plain: list[tuple[float, float]]) -> dict[str, Any]:
-    """Return rates, and ratios round by round, with their spread."""
-    found: dict[str, Any] = {}
-    for i, kind in enumerate(("processor", "clock")):
-        rates = [BATCH * STEPS / each[i] for each in own]
-        ratios = [theirs[i] / ours[i] for ours, theirs in zip(own, plain, strict=True)]
-        for name, values in (
-            (f"per_second_of_{kind}", rates),
-            (f"times_plain_loop_{kind}", ratios),
-        ):
-            found[name] = {
-                "median": statistics.median(values),
-                "min": min(values),
-                "max": max(values),
-            }
-    return found
 
 
 def ours(prior: str, directory: Path, dtype: str) -> Callable[[], Any]:
@@ -146,7 +87,8 @@ def ours(prior: str, directory: Path, dtype: str) -> Callable[[], Any]:
 class PlainLoop:
     """REINVENT's step, written plainly."""
 
-    def __init__(self, prior: SmilesModel) -> None:
+    def __init__(self, prior: SmilesModel, *, batch: int = BATCH) -> None:
+        self.batch = batch
         self.prior, self.policy = prior, copy.deepcopy(prior).train()
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=1e-4)
         self.buckets: Counter[str] = Counter()
@@ -168,9 +110,9 @@ class PlainLoop:
     def draw(self) -> list[str]:
         """Write all rows until the last one has ended."""
         model: Any = self.policy
-        tokens = torch.ones(BATCH, 1, dtype=torch.int64)
+        tokens = torch.ones(self.batch, 1, dtype=torch.int64)
         columns, state = [], None
-        ended = torch.zeros(BATCH, dtype=torch.bool)
+        ended = torch.zeros(self.batch, dtype=torch.bool)
         while not ended.all() and len(columns) < LONGEST:
             hidden, state = model.rnn(model.embedding(tokens), state)
             logits = model.head(hidden[:, 0]) + model.not_start

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         target_statistics,
     )
     from polymode.diagnosis import diagnose
+    from polymode.diagnostics.audit import Audit
+    from polymode.diagnostics.audit import audit_config as audit
     from polymode.diagnostics.diagnosis import RecordedSamples, Report
 
     __version__: str
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Anchored",
     "ArgumentError",
+    "Audit",
     "CarriedAnchors",
     "ConfigError",
     "Divergence",
@@ -72,6 +75,7 @@ __all__ = [
     "alpha_divergence",
     "anchor",
     "anchored_rewards",
+    "audit",
     "augment",
     "batch_whitened",
     "diagnose",
@@ -95,11 +99,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Audit": "polymode.diagnostics.audit",
+    "audit": "polymode.diagnostics.audit:audit_config",
     "RecordedSamples": "polymode.diagnostics.diagnosis",
     "Report": "polymode.diagnostics.diagnosis",
     "diagnose": "polymode.diagnosis",
 }
-"""Where public names live that are not in the core."""
+"""Where public names live that are not in the core, with their names there if these differ."""
 
 
 def __getattr__(name: str) -> Any:
@@ -109,7 +115,8 @@ def __getattr__(name: str) -> Any:
 
         value = version("polymode")
     elif name in __all__:
-        value = getattr(importlib.import_module(_ELSEWHERE.get(name, "polymode.core")), name)
+        module, _, own_name = _ELSEWHERE.get(name, "polymode.core").partition(":")
+        value = getattr(importlib.import_module(module), own_name or name)
     else:
         raise AttributeError(f"module 'polymode' has no attribute {name!r}")
     globals()[name] = value  # from now on found without coming here

@@ -43,10 +43,30 @@ def test_from_nothing_to_molecules(prior_file, tmp_path):
     assert "2 steps in" in done.stdout
     assert "hits in" in done.stdout
     assert (tmp_path / "run" / "model.safetensors").exists()
+    page = tmp_path / "run" / "report.html"
+    assert "page with all of it: run/report.html" in done.stdout
+    assert "All steps are taken, after 2 steps." in page.read_text("utf-8")
     more = polymode("--resume", "--out", "run", "-s", "run.steps=3", cwd=tmp_path)
     assert more.returncode == 0, more.stderr
     assert "3 steps in" in more.stdout
+    assert "All steps are taken, after 3 steps." in page.read_text("utf-8")
     assert done.stderr == more.stderr == ""
+
+
+def test_page_of_a_run_that_was_killed(tmp_path, monkeypatch, capsys):
+    from polymode.cli import main
+    from tests.report.made_run import made_run
+
+    run = made_run(tmp_path / "run", kept=3, result=False)
+    monkeypatch.setattr(
+        sys, "argv", ["polymode", "train", "chemistry", "--report", "--out", str(run)]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert f"wrote {run / 'report.html'}" in capsys.readouterr().out.replace("\n", "")
+    assert "The run has not ended" in (run / "report.html").read_text("utf-8")
+    assert not list(run.glob("*.partial"))
 
 
 def test_preset_needs_no_file_of_its_own(prior_file, tmp_path):
@@ -55,6 +75,7 @@ def test_preset_needs_no_file_of_its_own(prior_file, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "run in polymode-runs/train-qed-sa-1" in done.stdout
     assert "the budget is spent" in done.stdout
+    assert (tmp_path / "polymode-runs" / "train-qed-sa-1" / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +83,9 @@ def test_preset_needs_no_file_of_its_own(prior_file, tmp_path):
     [
         ((), "--preset qed-sa` runs as it is"),
         (("none.toml",), "config none.toml cannot be read"),
+        (("--report",), "--report needs --out"),
+        (("--report", "--out", "none"), "none holds no run"),
+        (("--report", "--out", "none", "--preset", "qed-sa"), "--report trains nothing"),
         (("--resume",), "--resume needs --out"),
         (("--resume", "--out", "none"), "config none/config.toml cannot be read"),
         (("bad.toml",), "unknown key 'oracles'; did you mean 'oracle'?"),

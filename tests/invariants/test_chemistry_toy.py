@@ -104,7 +104,7 @@ def test_modes_become_flat_whatever_the_pressure(pressure):
     learner, prior = trained(
         300,
         objective="log_variance",
-        learning_rate=0.15,
+        learning_rate=0.08,  # at .15 one seed in three leaves the rarest mode before it is found
         target={
             "name": "anchored_modes",
             "threshold": THRESHOLD,

@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from polymode.cli.audit import HELP as AUDIT_HELP
+from polymode.cli.audit import audit
 from polymode.cli.bench import HELP as BENCH_HELP
 from polymode.cli.bench import app as bench
 from polymode.cli.compare import HELP as COMPARE_HELP
@@ -41,6 +43,7 @@ app = typer.Typer(
 )
 app.command("demo", help=DEMO_HELP)(demo)
 app.command("diagnose", help=DIAGNOSE_HELP)(diagnose)
+app.command("audit", help=AUDIT_HELP)(audit)
 app.add_typer(train, name="train", help=TRAIN_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
 app.command("score", help=SCORE_HELP)(score)

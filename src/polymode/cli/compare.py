@@ -1,7 +1,6 @@
 """`polymode compare`: runs beside each other, quality against diversity."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from polymode.cli.runs import page_facts, put
 from polymode.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,22 +125,16 @@ def _check_output(html: Path | None, formats: list[bool], *, overwrite: bool) ->
 
 
 def _write_page(comparison: "Comparison", path: Path) -> None:
-    """Write the page; a file that is not complete is never left behind."""
-    from polymode.diagnostics.results import environment
+    """Write the page."""
     from polymode.report.comparison import comparison_page
 
     settings = comparison.settings
     facts = {
-        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "versions": ", ".join(f"{name} {number}" for name, number in environment().items()),
+        **page_facts(),
         "bootstrap": f"{settings.n_rounds} rounds, seed {settings.seed}",
         **{run.run.name: str(run.run.path) for run in comparison.runs},
     }
-    text = comparison_page(comparison, facts=facts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    put(path, comparison_page(comparison, facts=facts))
 
 
 def _print_tables(comparison: "Comparison", *, latex: bool) -> None:

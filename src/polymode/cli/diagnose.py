@@ -1,16 +1,14 @@
 """`polymode diagnose`: which distribution an objective asks for, from recorded samples."""
 
 import json
-import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from polymode.errors import InputError
+from polymode.cli.runs import check_outputs, page_facts, put
 
 if TYPE_CHECKING:
     from polymode.diagnosis import Diagnosis
@@ -88,7 +86,7 @@ def diagnose(
 ) -> None:
     """Read, diagnose, print."""
     sys.path.insert(0, "")  # mode functions of the user's, in the directory where they stand
-    _check_outputs(html, as_json, overwrite=overwrite)
+    check_outputs({"--html": html}, as_json, overwrite=overwrite)
     from polymode.diagnosis import diagnose as diagnose_samples
     from polymode.diagnostics.diagnosis import DiagnosisSettings
     from polymode.diagnostics.recorded import SampleOptions, parse_columns, read_samples
@@ -135,47 +133,12 @@ def diagnose(
         typer.echo(f"wrote {path}", err=str(as_json) == "-")
 
 
-def _check_outputs(html: Path | None, as_json: Path | None, *, overwrite: bool) -> None:
-    """Refuse what cannot be written, before anything is read."""
-    problems: list[str] = []
-    for flag, path in (("--html", html), ("--json", as_json)):
-        if path is None or str(path) == "-":
-            if flag == "--html" and path is not None:
-                problems.append("--html must be a file, got -")
-        elif path.is_dir():
-            problems.append(f"{flag} must be a file, got the directory {path}")
-        elif path.exists() and not overwrite:
-            problems.append(f"{path} is there already: --overwrite replaces it")
-    if html is not None and as_json is not None and html.resolve() == as_json.resolve():
-        problems.append(f"--html and --json must be two files, got {html} twice")
-    if problems:
-        raise InputError("; ".join(problems))
-
-
 def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[Path]:
     """Write the page and the numbers; files that are not complete are never left behind."""
-    from polymode.diagnostics.results import environment
-
     written: list[Path] = []
     if html is not None:
-        facts = {
-            "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "versions": ", ".join(f"{name} {number}" for name, number in environment().items()),
-        }
-        written.append(_put(html, found.to_html(facts=facts)))
+        written.append(put(html, found.to_html(facts=page_facts())))
     if as_json is not None and str(as_json) != "-":
         text = json.dumps(found.to_dict(), allow_nan=False)
-        written.append(_put(as_json, f"{text}\n"))
+        written.append(put(as_json, f"{text}\n"))
     return written
-
-
-def _put(path: Path, text: str) -> Path:
-    """Write a file beside its place, then move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -1,13 +1,14 @@
 """`polymode prior`: the model of SMILES strings that chemistry runs start from."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from polymode.cli.bars import StepBar
 from polymode.errors import MissingExtraError
 
 HELP = "Train, import or export a prior: the model of SMILES strings that runs start from."
@@ -18,7 +19,9 @@ TRAIN_HELP = (
     "<name>.training keeps the log (a line of JSON for each evaluation: validity, uniqueness, "
     "-log p of strings held out; novelty at the end). A run that was killed goes on with --resume "
     "and ends with the same weights.\n\n"
-    "Example: `polymode prior train molecules.smi --output prior.safetensors --epochs 6`"
+    "Example: `polymode prior train molecules.smi --output prior.safetensors --epochs 6`\n\n"
+    "Transfer learning, from a prior to one of your own series: `polymode prior train series.smi "
+    "--start zinc250k --output series.safetensors --lr 2e-4`"
 )
 
 IMPORT_HELP = (
@@ -49,6 +52,10 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
         "prior.safetensors"
     ),
+    start: Annotated[
+        str | None,
+        typer.Option(help="A prior to start from, by name or file: its tokens and sizes stay."),
+    ] = None,
     kind: Annotated[str, typer.Option(help="Kind of model: gru, lstm or transformer.")] = "gru",
     layers: Annotated[int, typer.Option(help="Layers.")] = 3,
     hidden: Annotated[int, typer.Option(help="Width of each layer.")] = 256,
@@ -98,10 +105,16 @@ def train(
         seed=seed,
     )
     console = Console()
-    with _Bar(console) as bar:
+    with StepBar(console) as bar:
         try:
             figures = train_prior(
-                source, output, settings, resume=resume, device=device, watch=bar.watch
+                source,
+                output,
+                settings,
+                start=start,
+                resume=resume,
+                device=device,
+                watch=partial(_watch, bar),
             )
         except KeyboardInterrupt:
             bar.stop()
@@ -155,41 +168,12 @@ def _sizes(architecture: dict[str, Any]) -> str:
     return "{kind} {n_layers} x {hidden}".format(**architecture)
 
 
-class _Bar:
-    """A bar with the last figures; the evaluations stay on the screen."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> "_Bar":
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar off the screen."""
-        self._bar.stop()
-
-    def watch(self, step: int, steps: int, figures: dict[str, Any]) -> None:
-        """Show a step, or an evaluation."""
-        if "frac_valid" in figures:
-            line = f"  {step:>6}/{steps}  epoch {figures['epoch']:.2f}  {_line(figures)}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        elif self._console.is_terminal and step % 10 == 0:
-            text = f"-log p a token {figures['nll']:.3f}"
-            self._bar.update(self._task, completed=step, total=steps, description=text)
+def _watch(bar: StepBar, step: int, steps: int, figures: dict[str, Any]) -> None:
+    """Show a step, or say what an evaluation found."""
+    if "frac_valid" in figures:
+        bar.say(step, steps, f"epoch {figures['epoch']:.2f}  {_line(figures)}")
+    elif step % 10 == 0:
+        bar.show(step, steps, f"-log p a token {figures['nll']:.3f}")
 
 
 def _line(figures: dict[str, Any]) -> str:

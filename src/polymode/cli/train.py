@@ -2,14 +2,15 @@
 
 import os
 import sys
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from polymode.cli.bars import StepBar
 from polymode.cli.runs import RUNS, new_run, quiet_hosts
 from polymode.cli.train_chemistry import CHEMISTRY_HELP, chemistry
 from polymode.errors import InputError, MissingExtraError
@@ -68,9 +69,9 @@ def language(
     console.print(
         f"polymode train: {checked.method.name}, run in {out}", style="bold", markup=False
     )
-    with quiet_hosts(), _Bar(console) as bar:
+    with quiet_hosts(), StepBar(console) as bar:
         try:
-            result = train_language(checked, out, resume=resume, watch=bar.watch)
+            result = train_language(checked, out, resume=resume, watch=partial(_watch, bar))
         except KeyboardInterrupt:
             bar.stop()
             line = "stopped before the first step"
@@ -98,43 +99,13 @@ def _directory(recipe: Any) -> Path:
     return new_run(f"train-{source}-{recipe.method.name}")
 
 
-class _Bar:
-    """A bar with the last figures; a line now and then where there is no terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        columns = (
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> "_Bar":
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar off the screen."""
-        self._bar.stop()
-
-    def watch(self, step: int, steps: int, logs: dict[str, Any]) -> None:
-        """Show a logged step."""
-        if "loss" not in logs:
-            return
-        figures = _figures(logs)
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=step, total=steps, description=figures)
-        elif step == 1 or step == steps or step % max(1, steps // 10) == 0:
-            line = f"  {step:>5}/{steps}  {figures}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+def _watch(bar: StepBar, step: int, steps: int, logs: dict[str, Any]) -> None:
+    """Show a logged step; say one now and then where there is no terminal."""
+    if "loss" not in logs:
+        return
+    figures, now_and_then = _figures(logs), step in (1, steps) or step % max(1, steps // 10) == 0
+    if not bar.show(step, steps, figures) and now_and_then:
+        bar.say(step, steps, figures)
 
 
 _SHOWN = {

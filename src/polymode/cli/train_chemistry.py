@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from polymode.cli.runs import RUNS, new_run
+from polymode.cli.bars import StepBar
+from polymode.cli.runs import RUNS, new_run, page_facts, put
 from polymode.errors import InputError, MissingExtraError
 
 __all__ = ["CHEMISTRY_HELP", "chemistry"]
@@ -21,9 +21,12 @@ CHEMISTRY_HELP = (
     "ships with polymode learns to write drug-like molecules in minutes. Then "
     "`polymode train chemistry --init my.toml` writes a commented config to make your own, and "
     "`polymode train chemistry my.toml` runs it.\n\n"
-    "A run that was killed goes on with `--resume --out DIR` and ends as it would have. Every "
+    "A run ends with DIR/report.html: what was found for how many oracle calls, the best molecules "
+    "drawn by cluster, what the target promised, signs of collapse. It opens offline. Every "
     "molecule with its scores is in DIR/molecules (Parquet), figures of each step in "
-    "DIR/metrics.jsonl."
+    "DIR/metrics.jsonl.\n\n"
+    "A run that was killed goes on with `--resume --out DIR` and ends as it would have; "
+    "`--report --out DIR` writes the page of what it has so far."
 )
 
 
@@ -43,6 +46,10 @@ def chemistry(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Only write the page of the run in --out, ended or not."),
+    ] = False,
     device: Annotated[str, typer.Option(help="Where the model is: cpu, cuda, …")] = "cpu",
     init: Annotated[
         Path | None, typer.Option("--init", help="Write a commented config to this file, and stop.")
@@ -52,12 +59,15 @@ def chemistry(
     if init is not None:
         _write_template(init)
         return
-    if resume and out is None:
-        raise InputError("--resume needs --out: the directory of the run to go on with")
+    _check_flags(config or preset, out, resume=resume, report=report)
+    if report and out is not None:
+        typer.echo(f"wrote {_write_page(Console(), out)}")
+        return
     try:
         from polymode.chemistry.learner.run import ChemistryRun
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "a package", "chemistry") from error
+    sys.path.insert(0, str(Path.cwd()))  # components of the user's may stand beside it
     checked, name = _checked(config, preset, out if resume else None, tuple(overrides or ()))
     out = out or new_run(f"train-{name}")
     console = Console()
@@ -65,15 +75,31 @@ def chemistry(
     console.print(
         f"polymode train: {checked.target.name}, run in {out}", style="bold", markup=False
     )
-    with _Bar(console, checked) as bar:
+    bar = _Bar(console, checked)
+    with bar:
         try:
             result = run.train(watch=bar.watch)
         except KeyboardInterrupt:
             bar.stop()
-            line = f"stopped; to go on: polymode train chemistry --resume --out {out}"
-            console.print(line, markup=False, soft_wrap=True)
+            for line in (
+                f"stopped; to go on: polymode train chemistry --resume --out {out}",
+                f"its page so far: polymode train chemistry --report --out {out}",
+            ):
+                console.print(line, markup=False, soft_wrap=True)
             sys.exit(130)
     _say(console, result, out)
+    page = _write_page(console, out)
+    console.print(f"page with all of it: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_flags(named: object, out: Path | None, *, resume: bool, report: bool) -> None:
+    """Refuse flags that do not go together."""
+    if resume and out is None:
+        raise InputError("--resume needs --out: the directory of the run to go on with")
+    if report and out is None:
+        raise InputError("--report needs --out: the directory of the run")
+    if report and (resume or named):
+        raise InputError("--report trains nothing: leave out the config, --preset and --resume")
 
 
 def _checked(
@@ -81,7 +107,7 @@ def _checked(
 ) -> tuple[Any, str]:
     """Return the config that was asked for, and a name for its run."""
     from polymode.chemistry.learner.config_files import read_config, read_preset
-    from polymode.chemistry.learner.directory import CONFIG
+    from polymode.diagnostics.chemistry.files import CONFIG
 
     if path is not None and preset is not None:
         raise InputError("name a config or a --preset, not both")
@@ -114,60 +140,41 @@ _SHOWN = {
 }
 
 
-class _Bar:
+class _Bar(StepBar):
     """A bar over oracle calls, or steps; a line now and then where there is no terminal."""
 
     def __init__(self, console: Console, config: Any) -> None:
-        self._console = console
         self._by_calls = config.run.steps is None
         self._total: int = config.oracle.budget if self._by_calls else config.run.steps
         self._said = 0
-        columns = (
-            TextColumn("calls" if self._by_calls else "steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task("", total=self._total)
-
-    def __enter__(self) -> "_Bar":
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar off the screen."""
-        self._bar.stop()
+        super().__init__(console, "calls" if self._by_calls else "steps")
 
     def watch(self, step: int, figures: Mapping[str, float]) -> None:
         """Show a step."""
         done = int(figures["n_calls"]) if self._by_calls else step
         text = "  ".join(f"{label} {figures[key]:.4g}" for key, label in _SHOWN.items())
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, description=text)
-        elif done * 10 // self._total > self._said:
-            self._said = done * 10 // self._total
-            line = f"  {done:>6}/{self._total}  {text}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tenth = done * 10 // self._total
+        if not self.show(done, self._total, text) and tenth > self._said:
+            self._said = tenth
+            self.say(done, self._total, text)
 
 
-_ENDS = {
-    "budget": "the budget is spent",
-    "steps": "all steps are taken",
-    "collapse": "the run has collapsed, see alerts.jsonl",
-}
+def _write_page(console: Console, out: Path) -> Path:
+    """Write the page of the run in a directory."""
+    from polymode.diagnostics.chemistry import read_molecule_run
+    from polymode.diagnostics.chemistry.files import PAGE
+    from polymode.report.chemistry import chemistry_page
+
+    with console.status("writing the page"):
+        return put(out / PAGE, chemistry_page(read_molecule_run(out), facts=page_facts()))
 
 
 def _say(console: Console, result: Mapping[str, Any], out: Path) -> None:
     """Say what came of a run, and what to do with it."""
+    from polymode.diagnostics.chemistry import ENDS
+
     figures, seconds = result["figures"], result["seconds"]
-    end = _ENDS[result["stopped"]]
-    lines = [f"{result['steps']} steps in {seconds:.0f} s: {end}"]
+    lines = [f"{result['steps']} steps in {seconds:.0f} s: {ENDS[result['stopped']]}"]
     if figures:
         lines.append(
             f"  {figures['hits/total']:.0f} hits in {figures['n_calls']:.0f} oracle calls: "

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from polymode.report.pictures import Gallery
+
 __all__ = [
     "Block",
     "Cell",
@@ -229,7 +231,7 @@ class Widget:
     kind: ClassVar[Literal["widget"]] = "widget"
 
 
-Block = Table | Plot | Prose | PromptView | Facts | Widget
+Block = Table | Plot | Prose | PromptView | Facts | Widget | Gallery
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from polymode.chemistry.bench.figures import (
     run_figures,
     stopped_early,
 )
-from polymode.chemistry.bench.history import Calls, read_calls
+from polymode.diagnostics.chemistry import Calls, read_calls
 from polymode.errors import InputError
 
 TABLE = {
@@ -28,7 +28,8 @@ TABLE = {
 
 def calls(rewards, steps):
     names = tuple("C" * (i + 1) for i in range(len(rewards)))
-    return Calls(names, np.array(rewards, float), np.array(steps), len(rewards), len(rewards))
+    n = len(rewards)
+    return Calls(names, np.array(rewards, float), np.array(steps), np.arange(n), n, n)
 
 
 def test_calls_are_the_molecules_that_were_new():
@@ -75,7 +76,8 @@ def test_calls_after_the_budget_do_not_count():
 
 def test_curves_have_a_point_for_each_hundred_and_the_end():
     rewards = [0.9 if i % 50 == 0 else 0.1 for i in range(250)]
-    run = Calls(tuple(["CCO"] * 250), np.array(rewards), np.ones(250, int), 250, 250)
+    steps, rows = np.ones(250, int), np.arange(250)
+    run = Calls(tuple(["CCO"] * 250), np.array(rewards), steps, rows, 250, 250)
     curves = learning_curves(run, threshold=0.5, budget=1000, sparse=200)
     assert curves["n_calls"] == [100, 200, 250]
     assert curves["yield"] == [2, 4, 5]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from polymode.chemistry import check_config, log_likelihood
+from polymode.chemistry import GRUModel, check_config, log_likelihood
 from polymode.chemistry.learner.learner import Learner
 from polymode.chemistry.oracles import build_oracle
 from tests.chemistry.learner.tiny import tiny_prior
@@ -64,6 +64,21 @@ def test_repeats_count_once_if_asked():
     assert len(rows) < len(distances)
     assert last.loss == pytest.approx(distances[rows].mean(), rel=1e-4)
     assert not torch.equal(weights(many), weights(unique))
+
+
+def test_one_pass_of_the_policy_does_for_drawing_and_learning(monkeypatch):
+    replaying = {"replay": {"kind": "top", "n": 8}, "learner": {"learning_rate": 1e-3}}
+    once, step = stepped(3, **replaying)
+    taken = []
+    monkeypatch.setattr(GRUModel, "trace", lambda self: taken.append(self))
+    twice, other = stepped(3, **replaying)
+    assert len(taken) == 3
+    assert step.batch.sample.smiles == other.batch.sample.smiles
+    assert step.loss == pytest.approx(other.loss, rel=1e-4)
+    torch.testing.assert_close(weights(once), weights(twice), rtol=1e-4, atol=1e-5)
+    rounded = {"likelihood_dtype": "bfloat16", "learning_rate": 1e-3}
+    stepped(1, learner=rounded)  # draws and likelihoods are of two kinds: nothing can be shared
+    assert len(taken) == 3
 
 
 def test_penalty_on_likely_strings_is_added():

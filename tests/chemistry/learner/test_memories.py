@@ -1,6 +1,7 @@
 """Replay, augmentation, filters, checkpoints and alerts: the memories of a run."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from polymode.chemistry.learner.checkpoint import (
 from polymode.chemistry.learner.filters import DiversityFilter
 from polymode.chemistry.learner.replay import Replay
 from polymode.chemistry.learner.rows import Rows
-from polymode.metrics.molecules import canonical_smiles
-from tests.chemistry.learner.tiny import untrained
+from polymode.metrics.molecules import canonical_smiles, murcko_scaffold
+from tests.chemistry.learner.tiny import small_molecules, untrained
 
 
 def rows_of(names, rewards, modes=None):
@@ -179,6 +180,54 @@ def test_similar_scaffolds_share_a_bucket():
     for bound, last in {similar - 0.01: 0.0, similar + 0.01: 0.9}.items():
         diversity = DiversityFilter("similarity", bucket_size=1, min_similarity=bound)
         assert diversity(np.array([0.9, 0.9]), [first, second]).rewards.tolist() == [0.9, last]
+
+
+def of_reinvent(rewards, names, *, bucket_size, min_score, min_similarity, memory):
+    """ScaffoldSimilarity of REINVENT 4, restated from its source, row after row."""
+    from rdkit.DataStructs import DiceSimilarity
+
+    from polymode.chemistry.learner.filters import _atom_pairs
+
+    seen, buckets, scaffolds = memory
+    filtered = []
+    for reward, name in zip(rewards, names, strict=True):
+        scaffold = murcko_scaffold(name)
+        if scaffold:
+            similar = [
+                DiceSimilarity(_atom_pairs(scaffold), _atom_pairs(each)) for each in scaffolds
+            ]
+            if similar and max(similar) >= min_similarity:
+                scaffold = list(scaffolds)[similar.index(max(similar))]
+            scaffolds[scaffold] = None
+        value = 0.0 if name in seen else reward
+        if value >= min_score:
+            seen.add(name)
+            buckets[scaffold] += 1
+            value = value if buckets[scaffold] <= bucket_size else 0.0
+        filtered.append(value)
+    return filtered
+
+
+def test_similarity_filter_is_that_of_reinvent_whatever_comes():
+    rng, names = np.random.default_rng(0), sorted(set(map(canonical_smiles, small_molecules())))
+    score = dict(zip(names, rng.random(len(names)), strict=True))
+    settings = {"bucket_size": 3, "min_score": 0.4, "min_similarity": 0.3}
+    diversity, memory = DiversityFilter("similarity", **settings), (set(), Counter(), {})
+    for _ in range(6):
+        drawn = rng.choice(names, 40).tolist()
+        rewards = np.array([score[name] for name in drawn])
+        wanted = of_reinvent(rewards, drawn, **settings, memory=memory)
+        assert diversity(rewards, drawn).rewards.tolist() == wanted
+    assert len(memory[2]) < len({murcko_scaffold(name) for name in memory[0]})
+
+
+def test_a_scaffold_of_a_low_reward_founds_a_bucket():
+    # Dice similarities: .86 of the first to each other one, .73 between these.
+    low, first, second = "c1ccc(CCc2ccncc2)cc1", "c1ccc(CCc2ccccc2)cc1", "c1cc(CCc2ccncc2)ccn1"
+    for start, last in ((low, 0.0), ("CCO", 0.9)):
+        diversity = DiversityFilter("similarity", bucket_size=1, min_similarity=0.8)
+        found = diversity(np.array([0.1, 0.9, 0.9]), [start, first, second])
+        assert found.rewards.tolist() == [0.1, 0.9, last]
 
 
 def test_same_smiles_and_occurrence():

@@ -1,6 +1,7 @@
 """Whole runs: what they leave, how they end, and that a killed one goes on as if unharmed."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -65,17 +66,28 @@ def metrics(directory):
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
-@pytest.mark.parametrize("sections", [MODES, REINVENT, OTHERS], ids=["modes", "reinvent", "others"])
-def test_killed_and_resumed_is_uninterrupted_bit_for_bit(sections, prior_file, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    config = tmp_path / "config.toml"
-    config.write_text(to_toml(content(prior_file, sections)))
-    command = [sys.executable, "-m", "tests.chemistry.learner.killed_run", config, killed, "3"]
+RUNS = {"modes": MODES, "reinvent": REINVENT, "others": OTHERS}
+
+
+@pytest.fixture(scope="module")
+def killed_runs(prior_file, tmp_path_factory):
+    """Runs that were killed behind their third step, by name."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-m", "tests.chemistry.learner.killed_run", "3"]
+    for name, sections in RUNS.items():
+        (folder / f"{name}.toml").write_text(to_toml(content(prior_file, sections)))
+        command += [str(folder / f"{name}.toml"), str(folder / name)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    died = subprocess.run(command, env=environment, check=False)
-    assert died.returncode == -signal.SIGKILL
+    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout.split() == [str(-signal.SIGKILL)] * len(RUNS)
+    return {name: folder / name for name in RUNS}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_and_resumed_is_uninterrupted_bit_for_bit(name, killed_runs, prior_file, tmp_path):
+    whole, killed = tmp_path / "whole", killed_runs[name]
     assert len(metrics(killed)) == 3  # one step was lost, as the last checkpoint is that of step 2
-    started(prior_file, whole, sections).train()
+    started(prior_file, whole, RUNS[name]).train()
     ChemistryRun(read_config(killed / "config.toml"), killed, resume=True).train()
     first, second = (load_model(path / "model.safetensors") for path in (whole, killed))
     for name, weights in first.state_dict().items():
@@ -114,6 +126,27 @@ def test_table_says_what_happened(prior_file, tmp_path):
     assert below["shaped_reward"].tolist() == below["reward"].tolist()
 
 
+def test_what_is_read_of_a_run_is_what_it_said_itself(prior_file, tmp_path):
+    """The reader's hits, circles, scaffolds and modes against the run's own figures."""
+    pytest.importorskip("rdkit")
+    from polymode.diagnostics.chemistry import molecule_findings, read_molecule_run
+
+    started(prior_file, tmp_path / "run").train()
+    run = read_molecule_run(tmp_path / "run")
+    found = molecule_findings(run)
+    last = metrics(tmp_path / "run")[-1]
+    assert len(run.calls) == last["n_calls"]
+    assert len(found.hits) == last["hits/total"] > 10
+    assert found.n_circles == last["hits/circles"]
+    assert len(found.scaffolds) == last["hits/scaffolds"]
+    assert len(found.clusters) == last["target/modes"]
+    assert found.clustered_by.startswith("cluster modes of the run")
+    assert run.calls.rewards.max() == last["reward/best"]
+    assert sum(run.statuses.values()) == last["n_samples"] == 5 * 16
+    assert list(run.raw) == list(run.scores) == ["qed", "mw"]
+    assert run.result["stopped"] == "steps"
+
+
 def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     config = check_config(
         content(prior_file, steps=None)
@@ -124,7 +157,35 @@ def test_budget_ends_a_run_and_is_never_exceeded(prior_file, tmp_path):
     result = ChemistryRun(config, tmp_path / "run").train()
     assert result["stopped"] == "budget"
     assert table(tmp_path / "run")["new"].sum() == 20
-    assert "over_budget" in set(table(tmp_path / "run")["status"])
+    rows = table(tmp_path / "run")
+    over = (rows["status"] == "over_budget") & (rows["step"] == rows["step"].max())
+    assert over.any()
+    last = rows[(rows["step"] == rows["step"].max()) & rows["valid"] & ~over]
+    # What the budget did not reach is no repeat.
+    assert metrics(tmp_path / "run")[-1]["samples/frac_repeats"] == (~last["new"]).mean()
+
+
+def test_a_run_that_only_repeats_itself_ends(tmp_path):
+    """The language has 72 molecules, in 120 strings: a budget of 100 is never spent."""
+    from polymode.chemistry.oracles import Component, Oracle
+    from tests.chemistry.learner.toy import TabularModel, measure
+
+    sections = {
+        "oracle": {"components": [{"type": "qed"}], "budget": 100},
+        "learner": {"batch_size": 40},
+        "run": {"strings_per_call": 2.0, "tensorboard": False},
+    }
+
+    def ended(name, **run):
+        config = check_config({**sections, "run": {**sections["run"], **run}})
+        oracle = Oracle([Component("toy", measure)], budget=100)
+        return ChemistryRun(config, tmp_path / name, prior=TabularModel(), oracle=oracle).train()
+
+    result = ended("run")
+    assert (result["stopped"], result["steps"]) == ("strings", 5)
+    assert result["figures"]["n_samples"] == 200
+    without = ended("on", strings_per_call=math.inf, steps=8)
+    assert (without["stopped"], without["steps"]) == ("steps", 8)
 
 
 def test_collapse_is_told_and_ends_the_run_if_asked(prior_file, tmp_path):

@@ -73,6 +73,31 @@ def test_share_of_a_mode_is_one_over_its_coverage(language):
 
 
 @given(LANGUAGES)
+def test_a_hit_that_comes_in_counts_its_own_mass_and_asks_for_one_share_at_most(language):
+    rewards, log_q, modes, seen = map(list, zip(*language, strict=True))
+    everything = rows_of(rewards, log_q, modes)
+    hits = np.flatnonzero(everything.good).tolist()
+    known = [i for i in hits if seen[i]]
+    shares = dict.fromkeys([modes[i] for i in known], 0.0)
+    for i in hits:
+        target = AnchoredModes(ModeMemory(), sigma=SIGMA, threshold=TAU)
+        if known:
+            target.shape(everything.take(known))
+        (shaped,) = target.shape(everything.take([i]))
+        lifted = SIGMA * (shaped - target.level) - target.memory.log_mass.max()
+        share = math.exp(log_q[i] + lifted)  # in units of a flat mode
+        whole = sum(math.exp(log_q[j]) for j in {i, *known} if modes[j] == modes[i])
+        assert share == pytest.approx(math.exp(log_q[i]) / whole)
+        assert share <= 1 + 1e-9
+        if modes[i] in shares:
+            shares[modes[i]] += share
+    for mode, share in shares.items():
+        q = sum(math.exp(log_q[i]) for i in hits if modes[i] == mode)
+        q_hat = sum(math.exp(log_q[i]) for i in known if modes[i] == mode)
+        assert 1 - 1e-9 <= share <= q / q_hat + 1e-9
+
+
+@given(LANGUAGES)
 def test_modes_seen_whole_are_flat_and_agree_with_the_core(language):
     rewards, log_q, modes, _ = map(list, zip(*language, strict=True))
     rows = rows_of(rewards, log_q, modes)

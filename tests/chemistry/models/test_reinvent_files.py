@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import types
+from collections import Counter
 
 import pytest
 
@@ -12,6 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from polymode.chemistry import GRUModel, LSTMModel, TransformerModel, Vocabulary, log_likelihood
+from polymode.chemistry.models import encode
 from polymode.chemistry.models.reinvent_files import read_reinvent, write_reinvent
 from polymode.errors import InputError
 
@@ -102,6 +104,42 @@ def test_written_files_come_back_and_hold_nothing_but_plain_values(cls, tmp_path
     assert torch.equal(log_likelihood(again, SMILES), log_likelihood(model, SMILES))
 
 
+def padded_log_probs(network, ids):
+    """As REINVENT adds them up: over all of the table, whatever stands behind the end."""
+    embedding = torch.nn.Embedding.from_pretrained(network["_embedding.weight"])
+    rnn = torch.nn.GRU(16, 32, 1, batch_first=True)
+    rnn.load_state_dict({k.removeprefix("_rnn."): v for k, v in network.items() if "_rnn" in k})
+    head = torch.nn.Linear(32, 8)
+    head.load_state_dict({k[8:]: v for k, v in network.items() if k.startswith("_linear.")})
+    before = torch.cat([torch.ones_like(ids[:, :1]), ids[:, :-1]], 1)
+    logits = head(rnn(embedding(before))[0])
+    logits[..., 1] = -torch.inf
+    return logits.log_softmax(2).gather(2, ids[..., None])[..., 0].sum(1)
+
+
+def test_padding_costs_nothing_in_a_written_file(tmp_path):
+    strings = [each for each in SMILES if each]  # behind "" no prior is trained
+    model = GRUModel(VOCABULARY, n_layers=1, hidden=32, embedding=16)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(60):  # so that it knows what to write, and its gates are not all alike
+        loss = -log_likelihood(model, strings).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    write_reinvent(model, tmp_path / "p.prior")
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+    network = torch.load(tmp_path / "p.prior", weights_only=True)["network"]
+    ids = encode(VOCABULARY, strings).ids
+    with torch.no_grad():
+        exact = log_likelihood(model, strings)
+        padded = padded_log_probs(network, torch.nn.functional.pad(ids, (0, 8)))
+        network["_embedding.weight"][0] = before["embedding.weight"][0]
+        untrained = padded_log_probs(network, torch.nn.functional.pad(ids, (0, 8)))
+    assert float((untrained - exact).abs().max()) > 1
+    assert float((padded - exact).abs().max()) < 0.1
+
+
 class Malicious:
     """Runs a command when it is unpickled without care."""
 
@@ -121,6 +159,37 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path):
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "evil.prior", weights_only=False)  # it would have
     assert (tmp_path / "ran").exists()
+
+
+def test_the_checkpoint_of_a_run_is_read_and_its_memories_are_nothing_but_names(
+    tmp_path, monkeypatch
+):
+    """As REINVENT 4 writes it at the end of a stage: the diversity filter is pickled with it."""
+    memories = types.ModuleType("reinvent.runmodes.RL.memories")
+
+    class BucketCounter(Counter):  # pickles as a call of itself, then attributes
+        def __init__(self, *given):
+            super().__init__(*given)
+            (tmp_path / "ran").touch()
+
+    class Filter:
+        def __init__(self):
+            self.scaffolds, self.seen = BucketCounter({"c1ccccc1": 2}), {"C"}
+
+    for cls in (BucketCounter, Filter):
+        cls.__module__, cls.__qualname__ = memories.__name__, cls.__name__
+        setattr(memories, cls.__name__, cls)
+    for name in ("reinvent", "reinvent.runmodes", "reinvent.runmodes.RL", memories.__name__):
+        monkeypatch.setitem(sys.modules, name, memories)
+    state, log_prob = theirs(PLAIN)
+    state["staged_learning"] = {"name": "staged learning", "diversity_filter": Filter()}
+    torch.save(state, tmp_path / "run.chkpt")
+    (tmp_path / "ran").unlink()
+    model = read_reinvent(tmp_path / "run.chkpt")
+    assert not (tmp_path / "ran").exists()
+    with torch.no_grad():
+        (ours,) = log_likelihood(model, ["CO"]).tolist()
+    assert ours == pytest.approx(log_prob([5, 6, 0], start=1), abs=1e-5)
 
 
 def test_a_bare_pickle_is_refused_and_does_not_run(tmp_path):

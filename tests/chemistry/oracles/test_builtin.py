@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
 
 from polymode.chemistry.oracles import BUILTIN, Component
-from polymode.chemistry.oracles.builtin.forest import Forest
+from polymode.chemistry.oracles.builtin.forest import Forest, _forest
 from polymode.chemistry.oracles.builtin.structure import ALERT_SETS
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -123,6 +124,11 @@ def test_forests_know_inhibitors():
     # under the fingerprints of the training: with radius 3 known actives score .07 less on average
     assert value("gsk3b", CHIR99021) > 0.5 > value("gsk3b", ASPIRIN)
     assert value("jnk3", SP600125) > value("jnk3", ASPIRIN)
+    ecfp4 = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    for smiles in (SP600125, CHIR99021, ASPIRIN, "CC(C)c1ccc(NC(=O)c2ccnc(Nc3ccccc3)n2)cc1"):
+        bits = ecfp4.GetFingerprintAsNumPy(Chem.MolFromSmiles(smiles)).astype(bool)
+        for kind in ("gsk3b", "jnk3"):
+            assert value(kind, smiles) == _forest(f"{kind}.npz")(bits[None])[0]
     component = Component("jnk3", BUILTIN["jnk3"].model_validate({}))
     mols = [Chem.MolFromSmiles(each) for each in (SP600125, CHIR99021, ASPIRIN)]
     together = component.measure(mols)

@@ -126,7 +126,7 @@ def test_a_checkpoint_of_other_strings_is_refused(source, tmp_path):
     with pytest.raises(KillError):
         train_prior(source, output, settings, checkpoint_seconds=0, watch=kill)
     source.write_text("\n".join([*STRINGS, "CNC"]))
-    with pytest.raises(InputError, match="comes from other strings or settings"):
+    with pytest.raises(InputError, match="comes from other strings, settings or another start"):
         train_prior(source, output, settings, resume=True)
 
 
@@ -168,3 +168,54 @@ def test_a_molecule_has_an_atom_and_a_canonical_form():
         None,
         None,
     ]
+
+
+def test_a_prior_goes_on_from_another(source, tmp_path):
+    """Transfer: the tokens, the sizes and what was learned stay; strings it cannot write do not."""
+    first, second = tmp_path / "first.safetensors", tmp_path / "p.safetensors"
+    train_prior(source, first, PriorSettings(**TINY, epochs=30, learning_rate=1e-2))
+    rings = [f"C1CC1{'O' * (n % 3)}{'N' * n}" for n in range(1, 40)]
+    source.write_text("\n".join([*STRINGS[:30], *rings, "CS", "CF"]))
+    kept = {name: value for name, value in TINY.items() if name not in ("hidden", "embedding")}
+    settings = PriorSettings(**kept, epochs=1, learning_rate=1e-6)
+    figures = train_prior(source, second, settings, start=first)
+    one, other = load_model(first), load_model(second)
+    assert other.vocabulary == one.vocabulary
+    assert other.architecture == one.architecture
+    # The rings are unknown to it, as are sulphur and fluorine
+    assert json.loads((tmp_path / "p.training" / "settings.json").read_text())["n_left_out"] == 41
+    # A step of 1e-6 changes next to nothing: far below log(60), as the first prior was
+    change = max(
+        (value - other.state_dict()[key]).abs().max() for key, value in one.state_dict().items()
+    )
+    assert 0 < change < 1e-4
+    assert figures["held_out_nll"] < 6
+
+
+def test_another_start_or_architecture_is_refused(source, tmp_path):
+    first, other = tmp_path / "first.safetensors", tmp_path / "other.safetensors"
+    train_prior(source, first, PriorSettings(**TINY, epochs=1))
+    train_prior(source, other, PriorSettings(**TINY, epochs=1, seed=1))
+    settings = PriorSettings(**TINY, epochs=1)
+
+    def kill(step, *_):
+        if step == 2:
+            raise KillError
+
+    with pytest.raises(KillError):
+        train_prior(
+            source,
+            tmp_path / "p.safetensors",
+            settings,
+            start=first,
+            checkpoint_seconds=0,
+            watch=kill,
+        )
+    with pytest.raises(InputError, match="or another start"):
+        train_prior(source, tmp_path / "p.safetensors", settings, start=other, resume=True)
+    wide = PriorSettings(**TINY | {"hidden": 32, "n_layers": 2}, epochs=1)
+    with pytest.raises(ArgumentError) as caught:
+        train_prior(source, tmp_path / "q.safetensors", wide, start=first)
+    assert "n_layers must be that of the model to start from, 1, got 2" in str(caught.value)
+    assert "hidden must be that of the model to start from, 24, got 32" in str(caught.value)
+    assert not (tmp_path / "q.training").exists()

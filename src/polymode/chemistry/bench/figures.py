@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polymode.chemistry.bench.history import Calls
+from polymode.diagnostics.chemistry import Calls
 from polymode.metrics.molecules import (
     Fingerprints,
     calls_to_hits,

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from polymode.chemistry.bench.figures import learning_curves, run_figures
-from polymode.chemistry.bench.history import COLUMNS, Calls, read_calls
 from polymode.chemistry.bench.machine import machine
 from polymode.chemistry.bench.methods import find_method
 from polymode.chemistry.bench.suites import BenchTask, find_suite
 from polymode.core import checks
+from polymode.diagnostics.chemistry.calls import COLUMNS, Calls, read_calls
+from polymode.diagnostics.chemistry.files import METRICS, MOLECULES, molecule_columns
 from polymode.errors import InputError
 
 __all__ = ["Job", "carry_out", "progress_of", "record_path"]
 
 SCHEMA = 1
-DRAWS = 10
-"""A run ends after so many strings for each call of its budget: one that only repeats itself makes
-no more calls, and would never end."""
+STRINGS_PER_CALL = 10.0
+"""Part of every protocol, whatever the default of a run is."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,16 @@ class Job:
         sections: dict[str, dict[str, Any]] = {
             "oracle": {**task.oracle(), "budget": self.n_calls},
             "prior": {"model": self.prior},
-            "run": {"seed": self.seed, "tensorboard": False, "checkpoint_seconds": 60.0},
+            "run": {
+                "seed": self.seed,
+                "strings_per_call": STRINGS_PER_CALL,
+                "tensorboard": False,
+                "checkpoint_seconds": 60.0,
+            },
         }
         for part in (find_method(self.method).sections, self.changes):
             for section, content in part.items():
                 sections[section] = {**sections.get(section, {}), **content}
-        drawn = sections.get("learner", {}).get("batch_size", 64)
-        sections["run"].setdefault("steps", math.ceil(DRAWS * self.n_calls / drawn))
         sections["target"] = {"threshold": task.threshold, **sections.get("target", {})}
         return sections
 
@@ -138,7 +141,7 @@ def progress_of(job: Job, directory: Path) -> int:
     """Return how many calls a run has made so far, as its files tell."""
     if record_path(job, directory).exists():
         return job.n_calls
-    log = _scratch(job, directory) / "metrics.jsonl"
+    log = _scratch(job, directory) / METRICS
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
@@ -171,16 +174,7 @@ def _train(job: Job, scratch: Path, watch: Callable[[int], None] | None) -> dict
 
 def _molecules(scratch: Path) -> Calls:
     """Read the table of a run."""
-    import pyarrow.parquet as pq
-
-    from polymode.chemistry.learner.table import molecule_parts
-
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for part in molecule_parts(scratch / "molecules").values():
-        table = pq.read_table(part, columns=list(COLUMNS))
-        for name in COLUMNS:
-            columns[name] += table[name].to_pylist()
-    return read_calls(columns)
+    return read_calls(molecule_columns(scratch / MOLECULES, COLUMNS))
 
 
 def _record(job: Job, result: Mapping[str, Any], calls: Calls) -> dict[str, Any]:

@@ -200,6 +200,9 @@ class RunSection(Section):
 
     steps: int | None = Field(default=None, ge=1)
     """Steps; unset: until the oracle's budget is spent."""
+    strings_per_call: float = Field(default=10.0, gt=0)
+    """The run ends once so many strings were drawn for each call of the budget, spent or not: a
+    policy that only repeats itself makes no more calls and would never end. inf: no limit."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
     checkpoint_every: int = Field(default=50, ge=1)

@@ -11,24 +11,34 @@
     alerts.jsonl               signs of collapse, if there were any
     model.safetensors          the trained policy, once the run has ended
     result.json                what came of it
+    report.html                all of it as one page; `polymode train chemistry` writes it
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from polymode.chemistry.learner.checkpoint import last_checkpoint, read_checkpoint, write_checkpoint
 from polymode.chemistry.learner.config import ANCHORED_MODES, ChemistryConfig
 from polymode.chemistry.learner.config_files import to_toml
-from polymode.chemistry.learner.table import molecule_parts, write_part
+from polymode.chemistry.learner.table import write_part
 from polymode.chemistry.models import SmilesModel
+from polymode.diagnostics.chemistry.files import (
+    ALERTS,
+    CONFIG,
+    METRICS,
+    MOLECULES,
+    PAGE,
+    RESULT,
+    complete_lines,
+    molecule_parts,
+)
 from polymode.errors import InputError
 
-__all__ = ["CONFIG", "MODEL", "PRIOR", "RESULT", "RunDirectory"]
+__all__ = ["MODEL", "PRIOR", "RunDirectory"]
 
-CONFIG, RESULT = "config.toml", "result.json"
 MODEL, PRIOR = "model.safetensors", "prior.safetensors"
 
 
@@ -45,7 +55,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, tensorboard: bool = True) -> None:
         self.path = path
-        self.molecules = path / "molecules"
+        self.molecules = path / MOLECULES
         self.checkpoints = path / "checkpoints"
         self._waiting: list[dict[str, Any]] = []
         self._tensorboard = tensorboard
@@ -103,11 +113,12 @@ class RunDirectory:
         for number, part in molecule_parts(self.molecules).items():
             if number > step:
                 part.unlink()
-        for name in ("metrics.jsonl", "alerts.jsonl"):
+        for name in (METRICS, ALERTS):
             if (path := self.path / name).exists():
-                kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= step]
+                kept = [line for line in complete_lines(path) if json.loads(line)["step"] <= step]
                 _write_text(path, "".join(line + "\n" for line in kept))
-        (self.path / RESULT).unlink(missing_ok=True)
+        for name in (RESULT, PAGE):  # they tell of an end that is none any more
+            (self.path / name).unlink(missing_ok=True)
         return model, state
 
     def log(self, step: int, figures: Mapping[str, float], seconds: float) -> None:
@@ -123,7 +134,7 @@ class RunDirectory:
             How long the step took.
         """
         row = {"step": step, **figures, "seconds": seconds}
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
         if self._tensorboard:
             for name, value in figures.items():
@@ -140,7 +151,7 @@ class RunDirectory:
         text : str
             What was seen.
         """
-        with (self.path / "alerts.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / ALERTS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "alert": text}) + "\n")
 
     def add_molecules(self, columns: dict[str, Any]) -> None:
@@ -199,11 +210,6 @@ class RunDirectory:
 
             self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
         return self._writer
-
-
-def _complete_lines(path: Path) -> Sequence[str]:
-    """Return the lines of a file but for a last one that was cut while it was written."""
-    return path.read_text("utf-8").split("\n")[:-1]
 
 
 def _finite(value: Any) -> Any:

@@ -9,8 +9,8 @@ kind          reward of a molecule with ``r >= min_score``
 murcko        0 if it was seen, or once its Murcko scaffold is in its bucket more than
               ``bucket_size`` times
 topological   the same with the generic scaffold
-similarity    the same; a scaffold joins the bucket of the most similar earlier scaffold from a
-              Dice similarity of atom pairs of ``min_similarity`` on
+similarity    the same; a scaffold joins the bucket of the most similar earlier scaffold (of any
+              reward) from a Dice similarity of atom pairs of ``min_similarity`` on
 same_smiles   ``penalty`` times the reward if it was seen, whatever its reward
 occurrence    ``r (tolerance + fade - n) / fade`` once it was drawn ``n > tolerance`` times, 0 from
               ``tolerance + fade`` on
@@ -141,11 +141,11 @@ class DiversityFilter:
             self._seen[name] += 1
             left = (self.tolerance + self.fade - self._seen[name]) / self.fade
             return reward * min(max(left, 0.0), 1.0)
+        scaffold = self.label(name)  # of all: what is not counted founds buckets, too, there
         if self._seen[name]:
             return 0.0
         if reward < self.min_score:
             return reward
-        scaffold = self.label(name)
         self._seen[name] += 1
         self._buckets[scaffold] += 1
         if self._buckets[scaffold] > self.bucket_size:

@@ -22,9 +22,13 @@ from polymode.chemistry.learner.replay import Replay, with_strings
 from polymode.chemistry.learner.rows import Rows
 from polymode.chemistry.learner.targets import AnchoredModes, ShaperTarget, Target
 from polymode.chemistry.models import SmilesModel, sample_smiles
+from polymode.chemistry.models.interface import Trace
+from polymode.chemistry.models.sampling import MOST_TRACED, draws_in_bfloat16
 from polymode.chemistry.oracles import Oracle, Scores
 
 __all__ = ["Learner", "Step"]
+
+_EXACT = {"auto", "float32"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,7 @@ class Learner:
     Notes
     -----
     While the oracle works on a batch, in a thread of its own, this one computes the likelihoods.
+    What the policy computed while it drew is kept for its gradient, where draws are exact.
     Replayed molecules are drawn before the batch comes in, as in PMO's REINVENT.
     """
 
@@ -156,18 +161,22 @@ class Learner:
 
     def _draw(self, replayed: Rows | None) -> tuple[Batch, Filtered, Tensor]:
         """Return a scored batch, and ``log p`` of it and of what is replayed, differentiable."""
-        settings = self.config.learner
+        settings, trace = self.config.learner, self._trace()
         sample = sample_smiles(
             self.policy,
             settings.batch_size,
             generator=self._generator,
             dtype=settings.sample_dtype,
             max_length=settings.max_length,
+            trace=trace,
         )
         asked = self._asking.submit(self.oracle, sample.smiles)
         ref_log_probs = self._prior_log_probs(sample.smiles)
-        again = () if replayed is None else replayed.smiles
-        log_probs = self._log_probs([*sample.smiles, *again])
+        again = [] if replayed is None else list(replayed.smiles)
+        if trace is None:
+            log_probs = self._log_probs([*sample.smiles, *again])
+        else:
+            log_probs = torch.cat([trace.log_probs(), self._log_probs(again)])
         scores: Scores = asked.result()
         kept = ~sample.truncated.cpu().numpy() & np.isfinite(scores.rewards)
         filtered = self.filter(np.where(kept, scores.rewards, np.nan), scores.canonical)
@@ -184,6 +193,13 @@ class Learner:
             modes=self.labels(scores.canonical, hits),
         )
         return batch, filtered, log_probs
+
+    def _trace(self) -> Trace | None:
+        """Return what saves the policy a second pass over what it draws, where that is exact."""
+        settings = self.config.learner
+        rounded = settings.sample_dtype == "auto" and draws_in_bfloat16(self.policy.device.type)
+        exact = not rounded and {settings.sample_dtype, settings.likelihood_dtype} <= _EXACT
+        return self.policy.trace() if exact and settings.batch_size <= MOST_TRACED else None
 
     def _log_probs(self, smiles: Sequence[str]) -> Tensor:
         """Return ``log p`` of strings, differentiable."""

@@ -35,7 +35,8 @@ class Monitor:
         self._hits: set[str] = set()
         self._scaffolds: set[str] = set()
         self._best = -math.inf
-        self._n_samples = 0
+        self.n_samples = 0
+        """Strings drawn so far."""
 
     def figures(self, step: Step, learner: Learner) -> dict[str, float]:
         """Return the figures of a step, in the order in which they are logged.
@@ -50,10 +51,12 @@ class Monitor:
         batch = step.batch
         names, n = batch.scores.canonical, len(batch.kept)
         valid = np.array([name is not None for name in names])
+        # What the budget did not reach is no call, and no repeat either.
+        reached = valid & np.array([status != "over_budget" for status in batch.scores.status])
         rewards = batch.scores.rewards
         scored = valid & np.isfinite(rewards)
         hits = scored & (rewards >= self._threshold)
-        self._n_samples += n
+        self.n_samples += n
         scaffolds = [None if name is None else structure_of("murcko", name) for name in names]
         self._remember([name for name, hit in zip(names, hits, strict=True) if hit and name])
         if scored.any():
@@ -67,11 +70,11 @@ class Monitor:
         )
         return {
             "n_calls": learner.oracle.n_calls,
-            "n_samples": self._n_samples,
+            "n_samples": self.n_samples,
             "reward/mean": _mean(rewards[scored]),
             "reward/best": self._best,
             "samples/frac_valid": float(valid.mean()),
-            "samples/frac_repeats": _mean(~batch.scores.new[valid]),
+            "samples/frac_repeats": _mean(~batch.scores.new[reached]),
             "samples/frac_hits": float(hits.mean()),
             "samples/frac_lost": float((valid & ~scored).mean()),
             "samples/frac_cut": float(batch.sample.truncated.float().mean()),
@@ -95,7 +98,7 @@ class Monitor:
             "hits": sorted(self._hits),
             "scaffolds": sorted(self._scaffolds),
             "best": self._best,
-            "n_samples": self._n_samples,
+            "n_samples": self.n_samples,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -108,7 +111,7 @@ class Monitor:
         """
         self._circles.load_state(state["circles"])
         self._hits, self._scaffolds = set(state["hits"]), set(state["scaffolds"])
-        self._best, self._n_samples = state["best"], state["n_samples"]
+        self._best, self.n_samples = state["best"], state["n_samples"]
 
     def _remember(self, names: list[str]) -> None:
         """Count hits that are new."""

@@ -1,5 +1,6 @@
 """A run on molecules, from its configuration to the last file."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -97,7 +98,7 @@ class ChemistryRun:
             self._alert.load_state(state["alert"])
 
     def train(self, *, watch: Watch | None = None) -> dict[str, Any]:
-        """Train until the steps or the budget are spent, and return what came of it.
+        """Train until the steps, the budget or the strings for it are spent.
 
         Parameters
         ----------
@@ -107,8 +108,9 @@ class ChemistryRun:
         Returns
         -------
         dict
-            What ``result.json`` holds: ``steps``, ``seconds``, ``stopped`` (why), ``figures`` (of
-            the last step) and ``losses`` (of the oracle, in words).
+            What ``result.json`` holds: ``steps``, ``seconds``, ``stopped`` (why: ``budget``,
+            ``steps``, ``strings`` or ``collapse``), ``figures`` (of the last step) and ``losses``
+            (of the oracle, in words).
         """
         started, figures = time.perf_counter(), dict[str, float]()
         saved_at, saved_step = started, -1
@@ -161,10 +163,13 @@ class ChemistryRun:
 
     def _reason_to_stop(self) -> str:
         """Return why the run is over, nothing if it is not."""
-        if self.learner.oracle.exhausted:
+        oracle, settings = self.learner.oracle, self.config.run
+        if oracle.exhausted:
             return "budget"
-        steps = self.config.run.steps
-        return "steps" if steps is not None and self.n_steps >= steps else ""
+        if settings.steps is not None and self.n_steps >= settings.steps:
+            return "steps"
+        limit = math.inf if oracle.budget is None else settings.strings_per_call * oracle.budget
+        return "strings" if self.monitor.n_samples >= limit else ""
 
     def _checkpoint(self) -> None:
         state = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from polymode.chemistry.learner.learner import Step
 
-__all__ = ["columns_of", "molecule_parts", "write_part"]
+__all__ = ["columns_of", "write_part"]
 
 
 def columns_of(step: Step, number: int, n_calls: int) -> dict[str, Any]:
@@ -76,18 +76,6 @@ def write_part(directory: Path, steps: Sequence[dict[str, Any]], number: int) ->
     pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), scratch)
     scratch.replace(path)
     return path
-
-
-def molecule_parts(directory: Path) -> dict[int, Path]:
-    """Return the parts of a table by their last step, in ascending order.
-
-    Parameters
-    ----------
-    directory : Path
-        Where the parts are kept.
-    """
-    parts = {int(path.stem.rpartition("_")[2]): path for path in directory.glob("molecules_*")}
-    return dict(sorted(parts.items()))
 
 
 def _joined(parts: Sequence[Any]) -> Any:

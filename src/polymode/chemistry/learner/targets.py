@@ -184,9 +184,11 @@ class AnchoredModes:
 
     Notes
     -----
-    *Optimum.* Mode ``m`` has the mass of its hits, ``sum q(y) / q_hat(m) = q(m) / q_hat(m)``: one
-    over the part of it that the memory covers. So modes are even once the memory covers them; one
-    of which little has been seen gets more, which is where there is something to explore. Within a
+    *Optimum.* A hit that comes in is counted in ``q_hat(m)`` before its reward is computed. So mode
+    ``m`` has the mass ``1 + sum q(y) / (q_hat(m) + q(y))``, the sum over its strings that are not
+    known yet: at least one share, at most one over the part of it that the memory covers. Modes are
+    even once the memory covers them; one of which little has been seen gets more, which is where
+    there is something to explore, but no single string gets more than a share. Within a
     mode the prior's proportions stay.
     """
 

@@ -40,6 +40,22 @@ class Decoder(Protocol):
         ...
 
 
+class Trace(Protocol):
+    """Keeps what a model computes while it writes strings, for the gradient of these."""
+
+    def step(self, alive: Tensor) -> None:
+        """Take in which strings, by their number, a token is drawn for."""
+        ...
+
+    def end(self, ids: Tensor, lengths: Tensor) -> None:
+        """Take in what was written."""
+        ...
+
+    def log_probs(self) -> Tensor:
+        """Return log p of the strings, shape (n,), differentiable; once only."""
+        ...
+
+
 class SmilesModel(nn.Module, ABC):
     """A model of SMILES strings: p(string) = product of p(token | tokens before it).
 
@@ -91,8 +107,22 @@ class SmilesModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decoder(self, n: int, *, dtype: torch.dtype) -> Decoder:
-        """Return a decoder of n empty strings, which computes in a dtype and takes no gradients."""
+    def decoder(self, n: int, *, dtype: torch.dtype, trace: Any = None) -> Decoder:
+        """Return a decoder of n empty strings, which computes in a dtype and takes no gradients.
+
+        Parameters
+        ----------
+        n : int
+            How many strings.
+        dtype : torch.dtype
+            What it computes in.
+        trace : Trace, optional
+            What `trace` returned: keeps what is computed.
+        """
+
+    def trace(self) -> "Trace | None":
+        """Return what keeps the way to a gradient while strings are drawn; None: cannot be."""
+        return None
 
 
 def encode(vocabulary: Vocabulary, smiles: Sequence[str]) -> Tokens:

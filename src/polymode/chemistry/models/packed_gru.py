@@ -13,7 +13,7 @@ with :math:`a` the product of the input with its weights and :math:`b` that of t
 """
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class PackedGRULayer(torch.autograd.Function):
         ctx.kept_in, dtype = weight.dtype, products.dtype
         weight, bias = weight.to(dtype), bias.to(dtype)
         gates = products[:, : 2 * width] + bias[: 2 * width]
-        news = products[:, 2 * width :].contiguous()
+        news = products[:, 2 * width :].clone(memory_format=torch.contiguous_format)
         to_gates, to_new = weight[: 2 * width].T.contiguous(), weight[2 * width :].T.contiguous()
         states, recurrent = torch.empty_like(news), torch.empty_like(news)
         before = news.new_zeros(batch_sizes[0], width)
@@ -51,32 +51,56 @@ class PackedGRULayer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Run back over the steps, then take the products over all tokens."""
-        gates, news, recurrent, states, weight = ctx.saved_tensors
-        width = weight.shape[1]
-        previous = _states_before(states, ctx.batch_sizes)
-        reset, update = gates.split(width, dim=1)
-        # What each gradient is multiplied with does not wait for the step behind.
-        to_new = (1 - update) * (1 - news * news)
-        to_update = (previous - news) * update * (1 - update)
-        to_reset = recurrent * reset * (1 - reset)
-        grads = news.new_empty(len(news), 3 * width)
-        grad_news = torch.empty_like(news)
-        carried = news.new_zeros(0, width)
-        end, grad_states = len(news), grad_outputs[0]
-        for n in reversed(ctx.batch_sizes):
-            rows = slice(end - n, end)
-            grad = grad_states[rows].clone()
-            grad[: len(carried)] += carried
-            on_reset, on_update, on_new = grads[rows].split(width, dim=1)
-            grad_new = torch.mul(grad, to_new[rows], out=grad_news[rows])
-            torch.mul(grad_new, to_reset[rows], out=on_reset)
-            torch.mul(grad, to_update[rows], out=on_update)
-            torch.mul(grad_new, reset[rows], out=on_new)
-            carried = torch.addmm(grad * update[rows], grads[rows], weight)
-            end -= n
-        grad_weight = (grads.T @ previous).to(ctx.kept_in)
-        grad_bias = grads.sum(0, dtype=ctx.kept_in)
-        return torch.cat([grads[:, : 2 * width], grad_news], dim=1), grad_weight, grad_bias, None
+        *kept, weight = ctx.saved_tensors
+        grads, grad_weight, grad_bias = gradients(
+            grad_outputs[0], Activations(*kept), weight, ctx.batch_sizes
+        )
+        return grads, grad_weight.to(ctx.kept_in), grad_bias.to(ctx.kept_in), None
+
+
+class Activations(NamedTuple):
+    """What a layer computed for N tokens, in the order in which they are packed."""
+
+    gates: Tensor
+    """Reset and update, shape (N, 2 H)."""
+    news: Tensor
+    """New states, shape (N, H)."""
+    recurrent: Tensor
+    """What of the product of the state belongs to them, bias included, shape (N, H)."""
+    states: Tensor
+    """States after the tokens, shape (N, H)."""
+
+
+def gradients(
+    grad_states: Tensor, kept: Activations, weight: Tensor, batch_sizes: list[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of the products of the inputs, and of weight and bias of the state."""
+    gates, news, recurrent, states = kept
+    width = weight.shape[1]
+    previous = _states_before(states, batch_sizes)
+    reset, update = gates.split(width, dim=1)
+    # What each gradient is multiplied with does not wait for the step behind.
+    to_new = (1 - update) * (1 - news * news)
+    to_update = (previous - news) * update * (1 - update)
+    to_reset = recurrent * reset * (1 - reset)
+    grads = news.new_empty(len(news), 3 * width)
+    grad_news = torch.empty_like(news)
+    carried = news.new_zeros(0, width)
+    end = len(news)
+    for n in reversed(batch_sizes):
+        rows = slice(end - n, end)
+        grad = grad_states[rows].clone()
+        grad[: len(carried)] += carried
+        on_reset, on_update, on_new = grads[rows].split(width, dim=1)
+        grad_new = torch.mul(grad, to_new[rows], out=grad_news[rows])
+        torch.mul(grad_new, to_reset[rows], out=on_reset)
+        torch.mul(grad, to_update[rows], out=on_update)
+        torch.mul(grad_new, reset[rows], out=on_new)
+        carried = torch.addmm(grad * update[rows], grads[rows], weight)
+        end -= n
+    exact = torch.promote_types(grads.dtype, torch.float32)
+    grad_weight, grad_bias = grads.T @ previous, grads.sum(0, dtype=exact)
+    return torch.cat([grads[:, : 2 * width], grad_news], dim=1), grad_weight, grad_bias
 
 
 def packed_gru(

@@ -15,6 +15,7 @@ from polymode.chemistry.models.interface import (
 )
 from polymode.chemistry.models.packed_gru import packed_gru
 from polymode.chemistry.models.recurrent_decoding import GRUDecoder, LSTMDecoder
+from polymode.chemistry.models.written_gru import GRUTrace
 from polymode.chemistry.vocabulary import Vocabulary
 from polymode.core.checks import require, whole
 
@@ -99,16 +100,21 @@ class RecurrentModel(SmilesModel):
         embedded = PackedSequence(self.embedding(inputs.data), *inputs[1:])
         return self.rnn(embedded)[0].data
 
-    def decoder(self, n: int, *, dtype: torch.dtype) -> Decoder:
-        """Return a decoder of n empty strings."""
+    def decoder(self, n: int, *, dtype: torch.dtype, trace: GRUTrace | None = None) -> Decoder:
+        """Return a decoder of n empty strings, of a GRU with a trace of what it computes."""
         decoder = GRUDecoder if self.cell == "gru" else LSTMDecoder
-        return decoder(self.embedding, self.rnn, self.head, self.not_start, n=n, dtype=dtype)
+        parts = (self.embedding, self.rnn, self.head, self.not_start)
+        return decoder(*parts, n=n, dtype=dtype, trace=trace)
 
 
 class GRUModel(RecurrentModel):
     """Layers of gated recurrent units."""
 
     cell = "gru"
+
+    def trace(self) -> GRUTrace | None:
+        """Return what keeps the way to a gradient while strings are drawn, on the CPU."""
+        return GRUTrace(self) if self.device.type == "cpu" else None
 
 
 class LSTMModel(RecurrentModel):

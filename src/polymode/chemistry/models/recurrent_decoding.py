@@ -6,6 +6,9 @@ The first layer's product of embedding and weights is a table with a row for eac
 import torch
 from torch import Tensor, nn
 
+from polymode.chemistry.models.packed_gru import PARAMETERS, Activations
+from polymode.chemistry.models.written_gru import GRUTrace
+
 
 class _RecurrentDecoder:
     """What both cells share: weights in the dtype of the decoder, states, the linear layer."""
@@ -19,10 +22,12 @@ class _RecurrentDecoder:
         *,
         n: int,
         dtype: torch.dtype,
+        trace: GRUTrace | None = None,
     ) -> None:
+        self._trace = trace
         with torch.no_grad():
             weights = [
-                [getattr(rnn, f"{name}_l{layer}").detach() for name in _NAMES]
+                [getattr(rnn, f"{name}_l{layer}").detach() for name in PARAMETERS]
                 for layer in range(rnn.num_layers)
             ]
             first = weights[0]
@@ -54,9 +59,6 @@ class _RecurrentDecoder:
         raise NotImplementedError
 
 
-_NAMES = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-
-
 class GRUDecoder(_RecurrentDecoder):
     """Gated recurrent units: ``h' = n + z (h - n)``."""
 
@@ -64,11 +66,13 @@ class GRUDecoder(_RecurrentDecoder):
         """Take the state of a layer one token further."""
         state = self._states[layer]
         width = state.shape[1]
-        reset, update = (
-            (gates[:, : 2 * width] + recurrent[:, : 2 * width]).sigmoid_().split(width, dim=1)
-        )
-        new = torch.addcmul(gates[:, 2 * width :], reset, recurrent[:, 2 * width :]).tanh_()
+        both = (gates[:, : 2 * width] + recurrent[:, : 2 * width]).sigmoid_()
+        reset, update = both.split(width, dim=1)
+        into_new = recurrent[:, 2 * width :]
+        new = torch.addcmul(gates[:, 2 * width :], reset, into_new).tanh_()
         self._states[layer] = torch.lerp(new, state, update)
+        if self._trace is not None:
+            self._trace.keep(layer, Activations(both, new, into_new, self._states[layer]))
 
 
 class LSTMDecoder(_RecurrentDecoder):

@@ -1,8 +1,9 @@
 """Priors of REINVENT 4, read and written.
 
 Such a file is a pickle, which can run code when it is loaded. Here it is read by the restricted
-reader of torch: tensors, numbers, strings, lists and dictionaries; the few classes of REINVENT
-that a prior names become empty stand-ins of ours. Whatever else a file names is refused, unread.
+reader of torch: tensors, numbers, strings, lists and dictionaries; classes of REINVENT itself, as
+the memories in the checkpoint of a run, become empty stand-ins of ours. Whatever else a file names
+is refused, unread.
 
 Layout, as REINVENT 4.8 has it: ``vocabulary`` (end token ``$``, start token ``^``), ``network``
 (weights of ``_embedding``, ``_rnn``, ``_linear``), ``network_params``, ``max_sequence_length``,
@@ -21,8 +22,9 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from polymode.chemistry.models.interface import SmilesModel
+from polymode.chemistry.models.interface import END_ID, SmilesModel
 from polymode.chemistry.models.recurrent import GRUModel, LSTMModel, RecurrentModel
+from polymode.chemistry.models.reinvent_padding import padding_embedding
 from polymode.chemistry.vocabulary import END, START, Vocabulary
 from polymode.errors import ArgumentError, InputError
 
@@ -32,6 +34,9 @@ _MAX_LENGTH = 256  # tokens that REINVENT draws at most, start and end included:
 
 class _StandIn:
     """An object of a class of REINVENT: its attributes, nothing that it does."""
+
+    def __init__(self, *_: Any) -> None:
+        """Take what the class was made with, and do nothing."""
 
 
 class _VocabularyStandIn(_StandIn):
@@ -103,6 +108,11 @@ def write_reinvent(model: SmilesModel, path: Path | str, *, source: str = "unkno
     ------
     InputError
         If REINVENT has no such model.
+
+    Notes
+    -----
+    All weights are copied but for the embedding of the end token, which is never read here: see
+    `padding_embedding`.
     """
     if not isinstance(model, RecurrentModel):
         kind = model.architecture["kind"]
@@ -112,6 +122,7 @@ def write_reinvent(model: SmilesModel, path: Path | str, *, source: str = "unkno
         f"{_PARTS[part]}.{rest}": value.detach().cpu().clone()
         for part, _, rest, value in _split(model.state_dict())
     }
+    network["_embedding.weight"][END_ID] = padding_embedding(model).cpu()
     state = {
         "model_type": "Reinvent",
         "version": 1,
@@ -142,13 +153,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no file of torch 1.6 or newer: save it with REINVENT 4")
     try:
         names = get_unsafe_globals_in_checkpoint(path)
-        wanted = {name: name.rpartition(".")[2] for name in names}
-        if refused := sorted(name for name, last in wanted.items() if last not in _STAND_INS):
+        wanted = {name: _stand_in(name) for name in names}
+        if refused := sorted(name for name, stand_in in wanted.items() if stand_in is None):
             raise InputError(
                 f"{path} names {', '.join(refused)}, which a prior does not need and which could "
                 "run code: refused, and nothing of it was run"
             )
-        with safe_globals([(_STAND_INS[last], name) for name, last in wanted.items()]):
+        with safe_globals([(stand_in, name) for name, stand_in in wanted.items() if stand_in]):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         if isinstance(error, InputError):
@@ -157,6 +168,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise InputError(f"{path} holds a {type(state).__name__}, not a prior")
     return state
+
+
+def _stand_in(name: str) -> type[_StandIn] | None:
+    """Return what stands for a class that a file names, None if the class is not REINVENT's."""
+    last = name.rpartition(".")[2]
+    if last in _STAND_INS:
+        return _STAND_INS[last]
+    return type(last, (_StandIn,), {}) if name.startswith("reinvent.") else None
 
 
 def _model(state: Mapping[str, Any]) -> RecurrentModel:

@@ -7,10 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from polymode.chemistry.models.interface import END_ID, START_ID, SmilesModel
+from polymode.chemistry.models.interface import END_ID, START_ID, SmilesModel, Trace
 from polymode.core.checks import known, positive, require, whole
+from polymode.errors import ArgumentError
 
 _BATCH = 512  # strings written side by side: more no longer fit the cache of a core
+MOST_TRACED = _BATCH
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -41,6 +43,7 @@ def sample_smiles(
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     max_length: int = 128,
     temperature: float = 1.0,
+    trace: Trace | None = None,
 ) -> SmilesSample:
     """Draw strings from a model.
 
@@ -59,6 +62,10 @@ def sample_smiles(
         Tokens, without the end token, after which a string is cut.
     temperature : float
         Logits are divided by it before each draw; > 0.
+    trace : Trace, optional
+        From ``model.trace()``: keeps what is computed, so that ``trace.log_probs()`` returns the
+        log-probabilities with their gradient and without another pass. For 512 strings at most, in
+        float32 and at temperature 1.
 
     Returns
     -------
@@ -85,8 +92,21 @@ def sample_smiles(
     )
     if dtype == "auto":
         dtype = "bfloat16" if draws_in_bfloat16(model.device.type) else "float32"
+    if trace is not None and (n > MOST_TRACED or dtype != "float32" or temperature != 1.0):
+        given = f"{n} strings in {dtype} at {temperature}"
+        raise ArgumentError(
+            f"trace must be of {MOST_TRACED} strings at most, float32, temperature 1, got {given}"
+        )
     parts = [
-        _draw(model, min(_BATCH, n - start), generator, _DTYPES[dtype], max_length, temperature)
+        _draw(
+            model,
+            min(_BATCH, n - start),
+            generator,
+            trace,
+            dtype=_DTYPES[dtype],
+            max_length=max_length,
+            temperature=temperature,
+        )
         for start in range(0, n, _BATCH)
     ]
     ids, log_probs, lengths, truncated = (list(part) for part in zip(*parts, strict=True))
@@ -102,19 +122,24 @@ def _draw(
     model: SmilesModel,
     n: int,
     generator: torch.Generator,
+    trace: Trace | None,
+    *,
     dtype: torch.dtype,
     max_length: int,
     temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw one batch: ids (n, L), log-probabilities, lengths and whether each was cut."""
     device = model.device
-    decoder = model.decoder(n, dtype=dtype)
+    kept = {} if trace is None else {"trace": trace}
+    decoder = model.decoder(n, dtype=dtype, **kept)
     ids = torch.zeros(n, max_length + 1, dtype=torch.int64, device=device)
     log_probs, lengths = torch.zeros(n, device=device), ids.new_zeros(n)
     truncated = torch.zeros(n, dtype=torch.bool, device=device)
     alive, last = torch.arange(n, device=device), ids.new_full((n,), START_ID)
     for step in range(max_length + 1):
         token_log_probs = (decoder.step(last) / temperature).log_softmax(dim=1)
+        if trace is not None:
+            trace.step(alive)
         last = _draw_tokens(token_log_probs, generator)
         if step == max_length:
             truncated[alive] = last != END_ID
@@ -128,6 +153,8 @@ def _draw(
                 break
             decoder.keep(going)
             alive, last = alive[going], last[going]
+    if trace is not None:
+        trace.end(ids, lengths)
     return ids, log_probs, lengths, truncated
 
 

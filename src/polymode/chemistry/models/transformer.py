@@ -82,8 +82,9 @@ class TransformerModel(SmilesModel):
         rows = torch.arange(n, device=x.device)[:, None].expand_as(tokens)[within]
         return sum_of_rows(chosen_log_probs(logits, tokens[within]), rows, n)
 
-    def decoder(self, n: int, *, dtype: torch.dtype) -> Decoder:
-        """Return a decoder of n empty strings."""
+    def decoder(self, n: int, *, dtype: torch.dtype, trace: Any = None) -> Decoder:
+        """Return a decoder of n empty strings; it keeps no trace."""
+        del trace
         return _TransformerDecoder(self, n, dtype)
 
 

@@ -110,14 +110,20 @@ class Split:
     held_out: EncodedSmiles
     vocabulary: Vocabulary
     left_out: int
-    """Strings of the file that are too long or hold a rare token."""
+    """Strings of the file that are too long or hold a rare or unknown token."""
 
     fingerprint: str
     """Tells whether two files hold the same strings."""
 
 
 def split_smiles(
-    smiles: Sequence[str], *, n_held_out: int, max_length: int, min_count: int, seed: int
+    smiles: Sequence[str],
+    *,
+    n_held_out: int,
+    max_length: int,
+    min_count: int,
+    seed: int,
+    vocabulary: Vocabulary | None = None,
 ) -> Split:
     """Hold some strings out and encode all.
 
@@ -133,13 +139,17 @@ def split_smiles(
         Strings with a token that occurs more rarely than that are left out.
     seed : int
         Which ones are held out.
+    vocabulary : Vocabulary, optional
+        That of the prior to go on from: strings with other tokens are left out. By default, all
+        tokens of the strings that are not too rare.
 
     Raises
     ------
     InputError
         If fewer than 20 strings are left.
     """
-    vocabulary = Vocabulary.from_smiles(smiles, min_count=min_count)
+    if vocabulary is None:
+        vocabulary = Vocabulary.from_smiles(smiles, min_count=min_count)
     encoded = [vocabulary.encode(string) for string in smiles]
     kept = [
         string

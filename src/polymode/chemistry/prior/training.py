@@ -4,10 +4,11 @@ The order of batches depends on seed and epoch alone and nothing else is random,
 killed and goes on ends with the weights that it would have had.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from polymode.chemistry.models.files import build_model, save_model
+from polymode.chemistry.models.files import build_model, load_prior, save_model
 from polymode.chemistry.models.interface import SmilesModel
 from polymode.chemistry.models.sampling import draws_in_bfloat16
 from polymode.chemistry.prior.checkpoint import load_checkpoint, save_checkpoint
@@ -87,6 +88,23 @@ class PriorSettings:
         own = ("n_heads",) if self.kind == "transformer" else ("embedding",)
         return {name: getattr(self, name) for name in ("kind", "n_layers", "hidden", *own)}
 
+    def of_model(self, model: SmilesModel) -> "PriorSettings":
+        """Return these settings for a model that is there already.
+
+        Raises
+        ------
+        ArgumentError
+            If they ask for another architecture; those that are as by default ask for none.
+        """
+        found = {name: value for name, value in model.architecture.items() if hasattr(self, name)}
+        default = PriorSettings()
+        require(
+            f"{name} must be that of the model to start from, {value!r}, got {given!r}"
+            for name, value in found.items()
+            if (given := getattr(self, name)) not in (value, getattr(default, name))
+        )
+        return replace(self, **found)
+
 
 def run_directory(output: Path) -> Path:
     """Return where the training of a prior keeps its log and its checkpoint."""
@@ -98,6 +116,7 @@ def train_prior(
     output: Path,
     settings: PriorSettings,
     *,
+    start: str | Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     checkpoint_seconds: float = 120.0,
@@ -114,8 +133,12 @@ def train_prior(
         line of JSON for each evaluation, and until the end the checkpoint.
     settings : PriorSettings
         What to train and how.
+    start : str or Path, optional
+        A prior to start from, its name or its file: its vocabulary and architecture stay, and
+        strings with tokens that it does not know are left out. The same strings, seed and settings
+        of the split hold out the same strings again. By default, a new model.
     resume : bool
-        Go on from the checkpoint, which must come from the same strings and settings.
+        Go on from the checkpoint, which must come from the same strings, settings and start.
     device : str
         Where to train.
     checkpoint_seconds : float
@@ -131,22 +154,36 @@ def train_prior(
     Raises
     ------
     InputError
-        If the file cannot be read, there is a run already, or the checkpoint does not fit.
+        If a file cannot be read, there is a run already, or the checkpoint does not fit.
+    ArgumentError
+        If the settings ask for another architecture than that of `start`.
     """
+    parent = None if start is None else load_prior(start)
+    if parent is not None:
+        settings = settings.of_model(parent)
     split = split_smiles(
         read_smiles(source),
         n_held_out=settings.n_held_out,
         max_length=settings.max_length,
         min_count=settings.min_count,
         seed=settings.seed,
+        vocabulary=None if parent is None else parent.vocabulary,
     )
-    run = _Run(split, settings, run_directory(output), device)
+    run = _Run(split, settings, run_directory(output), device, parent)
     run.start(resume)
     figures = run.train(checkpoint_seconds, watch or _look_away)
-    origin = {"settings": asdict(settings), "data": split.fingerprint, "figures": figures}
+    origin = {**run.identity, "figures": figures}
     save_model(run.model, output, metadata={"training": json.dumps(origin)})
     run.clean()
     return figures
+
+
+def _fingerprint(model: SmilesModel) -> str:
+    """Return a hash of all weights."""
+    found = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        found.update(name.encode() + weight.cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _look_away(step: int, steps: int, figures: dict[str, Any]) -> None:
@@ -156,10 +193,23 @@ def _look_away(step: int, steps: int, figures: dict[str, Any]) -> None:
 class _Run:
     """A model in training."""
 
-    def __init__(self, split: Split, settings: PriorSettings, directory: Path, device: str) -> None:
+    def __init__(
+        self,
+        split: Split,
+        settings: PriorSettings,
+        directory: Path,
+        device: str,
+        parent: SmilesModel | None,
+    ) -> None:
         self.split, self.settings, self.directory = split, settings, directory
-        sizes = {**settings.architecture, "seed": settings.seed}
-        self.model: SmilesModel = build_model(sizes, split.vocabulary).to(device)
+        self.identity = {"settings": asdict(settings), "data": split.fingerprint}
+        """What two runs must share for one to go on with the other's checkpoint."""
+        if parent is None:
+            sizes = {**settings.architecture, "seed": settings.seed}
+            self.model: SmilesModel = build_model(sizes, split.vocabulary).to(device)
+        else:
+            self.identity["start"] = _fingerprint(parent)
+            self.model = parent.to(device).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.0, weight_decay=0.0)
         self.n_batches = split.train.n_batches(settings.batch_size)
         self.n_steps = self.n_batches * settings.epochs
@@ -167,11 +217,6 @@ class _Run:
         wants = settings.dtype == "bfloat16"
         self.bfloat16 = wants or (settings.dtype == "auto" and draws_in_bfloat16(device))
         self._known: frozenset[str] | None = None
-
-    @property
-    def _identity(self) -> dict[str, Any]:
-        """What two runs must share for one to go on with the other's checkpoint."""
-        return {"settings": asdict(self.settings), "data": self.split.fingerprint}
 
     def start(self, resume: bool) -> None:
         """Make the directory of the run, or go on from what is there."""
@@ -183,15 +228,17 @@ class _Run:
                     "--output"
                 )
             self.directory.mkdir(parents=True)
-            head = {**self._identity, "n_train": len(self.split.train.smiles)}
+            counts = {"n_train": len(self.split.train.smiles), "n_left_out": self.split.left_out}
+            head = {**self.identity, **counts}
             (self.directory / "settings.json").write_text(json.dumps(head, indent=2) + "\n")
             return
         if not path.exists():
             raise InputError(f"nothing to resume: {path} is not there")
         state = load_checkpoint(path, self.model, self.optimizer)
-        if state["identity"] != self._identity:
+        if state["identity"] != self.identity:
             raise InputError(
-                f"{path} comes from other strings or settings: give those of its settings.json"
+                f"{path} comes from other strings, settings or another start: give those of its "
+                "settings.json"
             )
         self.step, self.seconds = state["step"], state["seconds"]
         kept = [row for row in _rows(self._log) if row["step"] <= self.step]
@@ -278,7 +325,7 @@ class _Run:
 
     def _save(self) -> None:
         """Write a checkpoint."""
-        state = {"identity": self._identity, "step": self.step, "seconds": self.seconds}
+        state = {"identity": self.identity, "step": self.step, "seconds": self.seconds}
         path = self.directory / "checkpoint.safetensors"
         save_checkpoint(path, self.model, self.optimizer, state)
 

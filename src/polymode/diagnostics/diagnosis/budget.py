@@ -17,12 +17,16 @@ _TWO = 1.5  # estimated good modes from which on there are two
 
 
 class Parts(NamedTuple):
-    """The terms of the budget of each prompt; NaN where there is nothing to lose.
+    """The terms of the budget of each prompt, in nats; NaN where there is nothing to lose.
 
     Parameters
     ----------
-    ceiling, reference_bias, reward_gaps, optimiser, left : Spread
-        Those of `Budget`; no optimiser without a policy.
+    ceiling, reference_bias, reward_gaps : Spread
+        The good modes within reach, and what the target loses of their diversity.
+    optimiser : Spread or None
+        What the policy loses against the target; None without a policy.
+    left : Spread
+        What is left of the diversity.
     lost : Spread
         What the target loses: reference bias and reward gaps together.
     difference : Spread

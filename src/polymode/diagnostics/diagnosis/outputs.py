@@ -16,7 +16,7 @@ _REPEATS = 20  # draws of modes that had come before, fewest to conclude that fr
 
 @dataclass(frozen=True, eq=False)
 class DistinctOutputs:
-    """Outputs in modes of prompts: o of them in m modes of P prompts.
+    """Outputs, o of them, in m modes of P prompts.
 
     Parameters
     ----------

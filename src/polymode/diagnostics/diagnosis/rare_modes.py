@@ -35,14 +35,12 @@ _HALF = 0.5  # of a mode: how well it is known how many modes one that came once
 
 
 class Guess(NamedTuple):
-    """What counts say of each mode.
+    """What counts say of each mode, its derivative by the shape, and what is unsure about it.
 
     Parameters
     ----------
-    value : array, shape (m,)
-        The middle of two guesses.
-    slope : array, shape (m,)
-        Its derivative by the shape.
+    value, slope : array, shape (m,)
+        What the counts say, and its derivative by the shape.
     unsure : array, shape (2, m)
         Half the distance from one guess to the other, which errs in all quantities together, and
         what no guess covers.

@@ -34,14 +34,14 @@ _MOST_FREEDOM = 1e6  # degrees of freedom beyond which Student's t is the normal
 
 
 class Quantity(NamedTuple):
-    """A figure of each prompt, and how it moves.
+    """A figure of each prompt, and how it moves if an output stands for relatively more.
 
     Parameters
     ----------
     value : array, shape (P,)
         The figure.
     effect : array, shape (o,)
-        How it moves if an output stands for relatively more.
+        What it gains if the output stands for relatively more.
     unsure : array, shape (2, P)
         What no number of prompts makes smaller; see `rare_modes.Guess`.
     """
@@ -52,16 +52,12 @@ class Quantity(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A figure of each prompt with its errors.
+    """A figure of each prompt with its standard error, and the degrees of freedom of that.
 
     Parameters
     ----------
-    value : array, shape (P,)
-        The figure.
-    error : array, shape (P,)
-        Its standard error by chance.
-    freedom : array, shape (P,)
-        The degrees of freedom of that.
+    value, error, freedom : array, shape (P,)
+        Figure, standard error and degrees of freedom.
     unsure : array, shape (2, P)
         Errors that all prompts share, with their signs.
     """

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polymode.core import checks
+from polymode.diagnostics.chemistry.files import CONFIG, METRICS, PAGE
 from polymode.diagnostics.records import Run
 from polymode.diagnostics.runs.demo import demo_runs
 from polymode.diagnostics.runs.evaluation import evaluation_runs
@@ -119,6 +120,11 @@ def _reader(path: Path) -> Callable[[Path, ModeFunction | None, ReadOptions], li
         return lambda p, mode, _: evaluation_runs(_home(p), mode)
     if path.is_dir() and has("recipe.yaml"):
         return lambda p, mode, o: [training_run(p, mode, last=o.last, rewards=o.rewards)]
+    if path.is_dir() and has(CONFIG) and has(METRICS):
+        raise InputError(
+            f"{path} is a run on molecules, which is not compared yet: look at its {PAGE}, which "
+            f"`polymode train chemistry --report --out {path}` writes"
+        )
     if has("result.json"):
         return lambda p, *_: demo_runs(_home(p) / "result.json")
     tables = has("completions") or path.suffix == ".parquet" or any(path.glob("*.parquet"))

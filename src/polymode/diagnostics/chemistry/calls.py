@@ -1,4 +1,4 @@
-"""What a run did, call by call, from its table of molecules."""
+"""The molecules that a run has scored, call by call, from its table of molecules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,49 @@ COLUMNS = ("step", "canonical", "reward", "valid", "new", "status")
 
 @dataclass(frozen=True, eq=False)
 class Calls:
-    """The molecules that a run has measured, in order, and what it wrote besides."""
+    """The molecules that a run has scored, in order, and what it wrote besides.
+
+    Parameters
+    ----------
+    smiles : tuple of str, length n
+        Canonical SMILES, all different.
+    rewards : array, shape (n,)
+        Rewards; NaN where the oracle failed.
+    steps : array of int, shape (n,)
+        The step that each call was made in.
+    rows : array of int, shape (n,)
+        Where each stands in the table.
+    n_samples : int
+        Strings that were drawn.
+    n_valid : int
+        Strings among them that are molecules.
+    """
 
     smiles: tuple[str, ...]
-    """Canonical SMILES, all different."""
     rewards: Float[np.ndarray, " n"]
-    """NaN where the oracle failed."""
     steps: Integer[np.ndarray, " n"]
-    """The step that each call was made in."""
+    rows: Integer[np.ndarray, " n"]
     n_samples: int
-    """Strings that were drawn."""
     n_valid: int
-    """Strings among them that are molecules."""
 
     def __len__(self) -> int:
         return len(self.smiles)
 
     def first(self, n: int) -> "Calls":
-        """Return the first calls; what was drawn besides stays as it was."""
-        return Calls(
-            self.smiles[:n], self.rewards[:n], self.steps[:n], self.n_samples, self.n_valid
-        )
+        """Return the first calls; what was drawn besides stays as it was.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        Calls
+            All of them if there are no more.
+        """
+        parts = (self.smiles[:n], self.rewards[:n], self.steps[:n], self.rows[:n])
+        return Calls(*parts, self.n_samples, self.n_valid)
 
 
 def read_calls(table: Mapping[str, Sequence[Any]]) -> Calls:
@@ -48,6 +70,11 @@ def read_calls(table: Mapping[str, Sequence[Any]]) -> Calls:
     table : mapping
         Columns of the table of molecules, a row for each string: step, canonical, reward, valid,
         new and status.
+
+    Returns
+    -------
+    Calls
+        The calls.
 
     Raises
     ------
@@ -64,6 +91,7 @@ def read_calls(table: Mapping[str, Sequence[Any]]) -> Calls:
         smiles=tuple(str(canonical[i]) for i in called.tolist()),
         rewards=np.asarray(table["reward"], dtype=np.float64)[called],
         steps=np.asarray(table["step"], dtype=np.int64)[called],
+        rows=called,
         n_samples=int(drawn.sum()),
         n_valid=int(valid.sum()),
     )
