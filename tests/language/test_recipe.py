@@ -121,6 +121,16 @@ def test_everything_wrong_is_told_at_once():
     assert any("data must be given" in text for text in found)
 
 
+def test_options_keep_their_types_when_trls_parser_has_seen_the_config():
+    """That parser replaces the types of unions in the fields that it reads, by plain text."""
+    from transformers import HfArgumentParser
+
+    HfArgumentParser(ShapedConfig)
+    method = {"name": "entropy_bonus", "beta": 0.2, "method_options": {"strength": 0.1}}
+    found = check_recipe({"data": {"source": "die"}, "rewards": ["task"], "method": method})
+    assert found.method.fields["method_options"] == {"strength": 0.1}
+
+
 def test_options_are_looked_up_in_the_config_that_the_method_has():
     grpo = {"data": "die", "method": {"name": "plain", "algorithm": "grpo"}}
     check_recipe({**grpo, "trainer": {"loss_type": "dapo"}})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from inspect import get_annotations
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -36,7 +37,7 @@ def option_problems(method: Mapping[str, Any], trainer: Mapping[str, Any]) -> It
     yield from known_as("method.name", method.get("name", "anchored"), _METHODS)
     yield from _mode_problems(method.get("modes"))
     kind = config_class(method.get("name", "anchored"), method.get("algorithm", "rloo"))
-    types = {field.name: field.type for field in fields(kind)}
+    types = _types(kind)
     known = set(types)
     in_method = {*MethodSection.model_fields, *(_OURS & known), "beta"}
     for name, value in method.items():
@@ -57,6 +58,17 @@ def option_problems(method: Mapping[str, Any], trainer: Mapping[str, Any]) -> It
             yield f"unknown key 'trainer.{name}': {kind.__name__} has no such option{hint}"
         else:
             yield from _type_problems(f"trainer.{name}", value, types[name])
+
+
+def _types(kind: Any) -> dict[str, Any]:
+    """Return the types of a config's fields as its classes name them.
+
+    Not `field.type`: TRL's parser of command lines replaces that of a union by plain text.
+    """
+    found: dict[str, Any] = {}
+    for owner in reversed(kind.__mro__):
+        found |= get_annotations(owner)
+    return {field.name: found[field.name] for field in fields(kind)}
 
 
 def _type_problems(place: str, value: Any, kind: Any) -> Iterator[str]:
