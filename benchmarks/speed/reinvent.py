@@ -21,7 +21,7 @@ from pathlib import Path
 
 from timing import Seconds, keep, rates, ratios
 
-BATCH, FEW, MANY, ROUNDS = 128, 3, 18, 2
+BATCH, FEW, MANY, ROUNDS = 128, 3, 18, 3
 
 OURS = """
 [prior]
