@@ -38,8 +38,9 @@ class StepBar:
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar off the screen."""
-        self._bar.stop()
+        """Take the bar off the screen; one that was never there would leave an empty line."""
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def show(self, done: int, total: int, figures: str) -> bool:
         """Move the bar; return whether anybody sees it."""
