@@ -382,15 +382,17 @@ def prior_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a prior writes, and what it says of strings that it has not seen."""
     lines = ["| figure | |", "|---|---|"]
     for found in files:
-        end = found["curve"][-1]
-        n_drawn, n_held_out = f"{end['n_samples']:,}", f"{found['settings']['n_held_out']:,}"
+        last = found["stages"][-1]
+        end = last["curve"][-1]
+        n_drawn, n_held_out = f"{end['n_samples']:,}", f"{last['settings']['n_held_out']:,}"
+        passes = " + ".join(f"{stage['curve'][-1]['epoch']:.0f}" for stage in found["stages"])
         lines += [
             f"| valid, of {n_drawn} | {end['frac_valid']:.1%} |",
             f"| unique | {end['frac_unique']:.2%} |",
             f"| novel | {end['frac_novel']:.2%} |",
             f"| -log p of {n_held_out} strings held out | {end['held_out_nll']:.2f} nats, "
             f"{end['held_out_nll_per_token']:.3f} a token |",
-            f"| passes over {found['n_train']:,} strings | {end['epoch']:.0f} |",
+            f"| passes over {last['n_train']:,} strings | {passes} |",
             f"| size | {found['n_bytes'] / 1e6:.1f} MB |",
         ]
     return lines

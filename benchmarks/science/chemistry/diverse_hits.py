@@ -42,7 +42,7 @@ def main() -> None:
     ]
     directory = RUNS / "diverse-hits"
     if not given.collect:
-        run(jobs, directory, given.workers)
+        run(jobs, directory, given.workers, "chemistry-diverse-hits")
     path = write(
         "diverse-hits", directory, "chemistry-diverse-hits", "diverse_hits.py", tuning=tuned
     )

@@ -26,7 +26,7 @@ def main() -> None:
         for task in given.tasks
     ]
     if not given.collect:
-        run(jobs, RUNS / "pmo", given.workers)
+        run(jobs, RUNS / "pmo", given.workers, "chemistry-pmo")
     write("pmo", RUNS / "pmo", "chemistry-pmo", "pmo.py")
 
 

@@ -25,7 +25,7 @@ def main() -> None:
         prior=given.prior,
     )
     if not given.collect:
-        run(jobs, RUNS / "proxy", given.workers)
+        run(jobs, RUNS / "proxy", given.workers, "chemistry-proxy")
     write("mara-proxy", RUNS / "proxy", "chemistry-proxy", "proxy.py")
 
 

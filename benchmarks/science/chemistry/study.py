@@ -1,7 +1,8 @@
 """What the studies of molecule design share: running what is missing, writing what is there.
 
 Runs are kept under `polymode-runs/chemistry/STUDY/`, one JSON each; what is there is not run again,
-a killed run goes on, and several processes can share the work.
+a killed run goes on, and several processes can share the work. Runs of the newest results that are
+kept are there, too, as long as settings and prior are the same: a study may take several machines.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from polymode.chemistry.bench.jobs import Job
+from polymode.chemistry.bench.jobs import Job, record_path
 from polymode.chemistry.bench.machine import machine
 from polymode.chemistry.bench.published import PEERS
 from polymode.chemistry.bench.running import run_jobs
@@ -23,7 +24,7 @@ from polymode.chemistry.bench.summary import contrasts, lines, read_records
 ROOT = Path(__file__).resolve().parents[3]
 RUNS = ROOT / "polymode-runs" / "chemistry"
 RESULTS = ROOT / "benchmarks" / "science" / "results"
-DROPPED = ("config", "curves", "environment", "oracle", "losses", "schema_version")
+DROPPED = ("curves", "environment", "oracle", "losses", "schema_version")
 
 
 def parser(text: str) -> argparse.ArgumentParser:
@@ -36,14 +37,30 @@ def parser(text: str) -> argparse.ArgumentParser:
     return found
 
 
-def run(jobs: Sequence[Job], directory: Path, workers: int) -> None:
-    """Carry out what is missing, a line for each run."""
+def run(jobs: Sequence[Job], directory: Path, workers: int, name: str) -> None:
+    """Carry out what is missing, a line for each run; `name` is that of the results."""
+    restore(jobs, directory, name)
     for outcome in run_jobs(jobs, directory, n_workers=workers):
         text = outcome.error or ("busy elsewhere" if outcome.record is None else "")
         if outcome.record is not None:
             own = outcome.record["figures"]
             text = f"{own['yield']} hits, {own['diverse_hits']} diverse, AUC {own['auc_top10']:.3f}"
         print(f"{outcome.job.name}: {text}", flush=True)
+
+
+def restore(jobs: Sequence[Job], directory: Path, name: str) -> None:
+    """Put back the records of runs that the newest results have, if they are still the same."""
+    kept = sorted(RESULTS.glob(f"*-{name}.json"))
+    rows = json.loads(kept[-1].read_text("utf-8"))["runs"] if kept else []
+    for job in jobs:
+        path = record_path(job, directory)
+        if path.exists():
+            continue
+        wanted = json.loads(json.dumps(job.settings()))
+        for row in rows:
+            if all(row.get(key) == value for key, value in wanted.items()):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(row), "utf-8")
 
 
 def write(suite: str, directory: Path, name: str, script: str, **more: Any) -> Path:
@@ -76,12 +93,12 @@ def commit() -> str:
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record without its curves; a prior's file by its name only."""
+    """Return a record without most of its curves."""
     row = {key: value for key, value in record.items() if key not in DROPPED}
     sparse = ("sparse_n_calls", "diverse_hits", "circles_075")
-    load = record["environment"]["load"]
+    load = record["load"] if "load" in record else record["environment"]["load"]
     curves = {key: record["curves"][key] for key in sparse}
-    return {**row, "prior": Path(record["prior"]).name, "curves": curves, "load": load}
+    return {**row, "curves": curves, "load": load}
 
 
 def _plain(value: Any) -> Any:

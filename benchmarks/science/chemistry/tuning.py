@@ -58,7 +58,7 @@ def main() -> None:
         for task in TASKS
     ]
     if not given.collect:
-        run(jobs, DIRECTORY, given.workers)
+        run(jobs, DIRECTORY, given.workers, "chemistry-tuning")
     write(
         "diverse-hits",
         DIRECTORY,

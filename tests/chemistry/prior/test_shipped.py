@@ -36,7 +36,7 @@ def test_its_card_has_the_figures_of_its_training(prior):
     assert prior.architecture == {"kind": "gru", "n_layers": 3, "hidden": 256, "embedding": 128}
     with safe_open(str(HOME / "model.safetensors"), framework="pt") as file:
         training = json.loads(file.metadata()["training"])
-    kept = json.loads(max(RESULTS.glob("*-prior-zinc250k.json")).read_text("utf-8"))
+    kept = json.loads(max(RESULTS.glob("*-prior-zinc250k.json")).read_text("utf-8"))["stages"][-1]
     assert kept["curve"][-1] == training["figures"]
     assert kept["settings"] == training["settings"]
     assert f"| {training['figures']['frac_valid']:.1%} |" in (HOME / "card.md").read_text("utf-8")

@@ -86,7 +86,14 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """Return all that decides what the run does, as JSON has it."""
-        return {**asdict(self), "threshold": self.bench_task.threshold, "config": self.config()}
+        from polymode.chemistry.models.files import load_prior, weights_sha256
+
+        return {
+            **asdict(self),
+            "threshold": self.bench_task.threshold,
+            "config": self.config(),
+            "prior_sha256": weights_sha256(load_prior(self.prior)),
+        }
 
 
 def record_path(job: Job, directory: Path) -> Path:

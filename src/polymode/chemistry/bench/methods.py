@@ -50,6 +50,7 @@ _CLUSTERS = {"kind": "cluster", "distance": 0.7}
 _EVEN = {"kind": "modes", "n": 24}
 _PRESSED = {
     "name": "anchored_modes",
+    "floor": "mean",
     "pressure": {"kind": "visits", "visits": "budget"},
 }
 _SATURN = {**_SQUARED, "sigma": 128.0, "learning_rate": 1e-4}

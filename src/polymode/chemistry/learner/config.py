@@ -93,8 +93,9 @@ class TargetSection(Section):
     """For anchored: one anchor for the whole run; false: one for each batch, as in the paper."""
     level: float | Literal["best"] = 1.0
     """For anchored_modes: the reward that every hit gets, or that of the best so far."""
-    floor: float | Literal["threshold", "mean"] = 0.0
-    """For anchored_modes: the reward that a used-up mode falls to."""
+    floor: float | Literal["threshold", "mean"] = "mean"
+    """For anchored_modes: the reward that a used-up mode falls to; mean: what molecules that are
+    no hits earn, so that leaving a mode costs no more than finding none."""
     pressure: PressureSection = PressureSection()
     """For anchored_modes."""
     parameters: dict[str, Any] = Field(default_factory=dict)

@@ -1,5 +1,6 @@
 """A model as one file: safetensors, with architecture and vocabulary as JSON in its metadata."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib.resources import as_file, files
@@ -116,6 +117,21 @@ def load_model(path: Path | str) -> SmilesModel:
     except (PolymodeError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     return model.eval()
+
+
+def weights_sha256(model: SmilesModel) -> str:
+    """Return what tells the weights of a model from others, whatever their file is called.
+
+    Parameters
+    ----------
+    model : SmilesModel
+        The model.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_prior(name_or_path: str | Path = "zinc250k") -> SmilesModel:
