@@ -17,8 +17,10 @@ from polymode.metrics.modes import ModeFunction
 
 __all__ = ["CompletionTable", "completion_tables", "table_files", "trl_run"]
 
-_NO_REWARD = {"step", "prompt", "completion", "advantage", "mode", "log_prob", "ref_log_prob"}
-_NO_REWARD |= {"n_tokens", "finished"}  # what `polymode score` adds, and reads
+_NO_REWARD = {"step", "prompt", "completion", "advantage", "mode", "log_prob", "ref_log_prob"} | {
+    "n_tokens",  # what `polymode score` adds
+    "finished",  # … and reads
+}
 _ADDED = {"mara", "shaping", "regulariser"}  # what our trainers add: no part of the raw reward
 _RAW = "raw_reward"  # which our trainers write: the sum of all rewards by their weights
 
