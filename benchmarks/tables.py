@@ -470,6 +470,16 @@ def truth_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
             cells = [truth_cells(row[name]) for name in ("overall", "of_prompts")]
             value = "none" if row["value"] is None else row["value"]
             lines.append(f"| {factor.replace('_', ' ')} {value} | {' | '.join(cells)} |")
+    if "changes" in file:
+        lines += ["", "| change | cases | told | intervals of some width | hold | exact |"]
+        lines.append("|---|---|---|---|---|---|")
+    for change, found in file.get("changes", {}).items():
+        all_of = found["all"]
+        wide = all_of["in"] + all_of["below"] + all_of["above"]
+        lines.append(
+            f"| {change} | {found['n']:,} | {found['n_told']:,} | {wide:,} | "
+            f"{percent(all_of['coverage'])} | {all_of['exact']:,} |"
+        )
     lines += ["", "| quantity | over all prompts | single prompts |", "|---|---|---|"]
     both = [file[name]["by_quantity"] for name in ("overall", "of_prompts")]
     for quantity in both[0]:

@@ -4,9 +4,10 @@
 
 Each case draws a world (`tests/diagnostics/diagnosis/worlds.py`), prompts of it, an objective and
 samples, all at random from the lists below, diagnoses the samples, and asks of every interval
-whether the truth lies in it, and of every verdict whether it is the one on the true numbers. Cases
-are seeded by their number and kept one by one under `polymode-runs/diagnose/NAME`, so that a
-stopped study goes on. Writes `benchmarks/science/results/DATE-diagnose.json`.
+whether the truth lies in it, and of every verdict whether it is the one on the true numbers; and of
+one change of the objective likewise, of those that a report tries (`CHANGES`). Cases are seeded by
+their number and kept one by one under `polymode-runs/diagnose/NAME`, so that a stopped study goes
+on. Writes `benchmarks/science/results/DATE-diagnose.json`.
 """
 
 import argparse
@@ -14,7 +15,9 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +29,7 @@ from polymode.diagnostics.diagnosis import DiagnosisSettings, Report, diagnose_s
 from polymode.diagnostics.diagnosis.overall import MIN_PROMPTS
 from polymode.metrics.intervals import Estimate
 from tests.diagnostics.diagnosis.truth import true_numbers, true_verdict
-from tests.diagnostics.diagnosis.worlds import THRESHOLD, World, draw_samples
+from tests.diagnostics.diagnosis.worlds import THRESHOLD, Prompt, World, draw_samples
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -41,6 +44,14 @@ FACTORS: Mapping[str, tuple[Any, ...]] = {
     "beta": (0.01, 0.1, 1.0),
     "divergence": ("reverse_kl", "reverse_kl", "forward_kl", "jensen_shannon"),
 }
+CHANGES = ("beta / 10", "beta * 10", "divergence", "threshold", "anchored outputs")
+"""What may be changed; outputs are anchored where they are no modes."""
+OTHER_DIVERGENCE = {
+    "reverse_kl": "forward_kl",
+    "forward_kl": "jensen_shannon",
+    "jensen_shannon": "reverse_kl",
+}
+OTHER_THRESHOLD = 0.9
 BUDGET = ("ceiling", "reference_bias", "reward_gaps", "optimiser", "left")
 FIGURES = ("expected_reward", "mass_good", "entropy", "entropy_good")
 N_POPULATION = 400
@@ -66,33 +77,60 @@ def main() -> None:
                 file.write(json.dumps(done[-1]) + "\n")
                 file.flush()
     target = HERE / "results" / f"{date.today().isoformat()}-diagnose.json"
-    kept = head() | {"n_cases": len(done)} | summary(done)
+    seconds = sum(each["seconds"] for each in done)
+    kept = head() | {"n_cases": len(done), "seconds": seconds} | summary(done)
     target.write_text(json.dumps(kept, indent=1) + "\n")
     print(json.dumps({key: kept[key] for key in ("overall", "of_prompts", "verdicts")}, indent=1))
 
 
 def case(number: int) -> dict[str, Any]:
     """Return one case: what was drawn, and what held."""
+    started = time.process_time()
     rng = np.random.default_rng([20261201, number])
     drawn = {name: values[rng.integers(len(values))] for name, values in FACTORS.items()}
     world = World(*(drawn[key] for key in ("n_modes", "exponent", "rewards", "phrasings", "tilt")))
     prompts = [world.prompt(rng) for _ in range(drawn["n_prompts"])]
     samples = draw_samples(prompts, drawn["n_samples"], rng)
     objective = {"beta": drawn["beta"], "divergence": drawn["divergence"], "threshold": THRESHOLD}
+    changes = CHANGES if drawn["phrasings"] > 1 else CHANGES[:-1]
+    change = changes[rng.integers(len(changes))]
+    factor = {"beta / 10": 0.1, "beta * 10": 10.0}.get(change)
     report = diagnose_samples(
-        samples, **objective, n_betas=1, divergences=(), thresholds=(2.0,), effective_modes=()
+        samples,
+        **objective,
+        betas=() if factor is None else (factor * drawn["beta"],),
+        n_betas=1,
+        divergences=(OTHER_DIVERGENCE[drawn["divergence"]],),
+        thresholds=(OTHER_THRESHOLD,),
+        effective_modes=(),
     )
+    changed = changed_objective(change, objective)
 
-    def truth_of(prompt: Any) -> dict[str, float]:
+    def truth_of(prompt: Prompt) -> dict[str, float]:
         return true_numbers(prompt, drawn["n_samples"], **objective)
 
-    each = [truth_of(prompt) for prompt in prompts]
+    def truth_changed(prompt: Prompt) -> dict[str, float]:
+        if change == "anchored outputs":
+            prompt = replace(prompt, mode=np.arange(len(prompt.q)))
+        return true_numbers(prompt, drawn["n_samples"], **changed)
+
+    def truths_of(prompt: Prompt) -> tuple[dict[str, float], dict[str, float]]:
+        return truth_of(prompt), truth_changed(prompt) if told_change else {}
+
+    figures, trusted = changed_figures(report, change)
+    told = report.verdict.kind != "cannot_tell"
+    told_change = told and bool(trusted >= report.settings.limits.prompts)
+    truths = [truths_of(prompt) for prompt in prompts]
+    each = [own for own, _ in truths]
     if len(prompts) >= MIN_PROMPTS:
-        everything = mean([truth_of(world.prompt(rng)) for _ in range(N_POPULATION)])
-    else:
-        everything = mean(each)
+        truths = [truths_of(world.prompt(rng)) for _ in range(N_POPULATION)]
+    everything = mean([own for own, _ in truths])
     kind, true_kind = report.verdict.kind, true_verdict(everything)
     held = dict(compared(overall(report), everything)) if kind != "cannot_tell" else {}
+    held_change: dict[str, str] = {}
+    if told_change:
+        true = mean([own for _, own in truths])
+        held_change = dict(compared(iter(figures), true | {"kept": float(np.exp(-true["lost"]))}))
     few = range(min(FEW_PROMPTS, len(prompts)))
     own = []
     for i in few:
@@ -111,7 +149,51 @@ def case(number: int) -> dict[str, Any]:
         "kept": float(np.exp(-everything["lost"])),
         "held": held,
         "prompts": own,
+        "change": change,
+        "change_told": told_change,
+        "change_held": held_change,
+        "seconds": round(time.process_time() - started, 3),
     }
+
+
+def changed_objective(change: str, objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the objective under a change; anchoring changes none of its settings."""
+    beta = objective["beta"]
+    changed: dict[str, dict[str, Any]] = {
+        "beta / 10": {"beta": 0.1 * beta},
+        "beta * 10": {"beta": 10.0 * beta},
+        "divergence": {"divergence": OTHER_DIVERGENCE[objective["divergence"]]},
+        "threshold": {"threshold": OTHER_THRESHOLD},
+    }
+    return {**objective, **changed.get(change, {})}
+
+
+def changed_figures(report: Report, change: str) -> tuple[list[tuple[str, Estimate]], float]:
+    """Return the estimates under a change, and the share of prompts that can be trusted there."""
+    if change.startswith("beta"):
+        sweep = report.sweep
+        at = 0 if change == "beta / 10" else len(sweep.betas) - 1
+        found = {f"target {name}": sweep.target[name] for name in FIGURES}
+        found |= {f"anchored {name}": sweep.anchored[name] for name in FIGURES}
+        found |= {"kept": sweep.kept}
+        return [(name, one_of(each, at)) for name, each in found.items()], sweep.frac_reliable[at]
+    (tried,) = (
+        each
+        for each in report.what_ifs
+        if each.name == change or (each.kind == change and change != "anchored outputs")
+    )
+    policy = "anchored" if tried.kind == "anchoring" else "target"
+    found = {f"{policy} {name}": tried.figures[name] for name in FIGURES}
+    if policy == "target":
+        found |= {"kept": tried.kept}
+    return list(found.items()), tried.frac_reliable
+
+
+def one_of(estimate: Estimate, i: int) -> Estimate:
+    """Return one of several estimates."""
+    parts = (estimate.value, estimate.standard_error, estimate.low, estimate.high)
+    value, error, low, high = (float(part[i]) for part in parts)
+    return Estimate(value, error, low, high, int(np.ravel(estimate.n)[i]))
 
 
 def mean(numbers: list[dict[str, float]]) -> dict[str, float]:
@@ -139,10 +221,7 @@ def of_prompt(report: Report, i: int) -> Iterator[tuple[str, Estimate]]:
         for name in FIGURES
     }
     found |= {name: getattr(report.prompts.budget, name) for name in BUDGET}
-    for name, each in found.items():
-        if each is not None:
-            parts = (each.value, each.standard_error, each.low, each.high, each.n)
-            yield name, Estimate(*(float(part[i]) for part in parts))
+    yield from ((name, one_of(each, i)) for name, each in found.items() if each is not None)
 
 
 def compared(
@@ -173,6 +252,9 @@ def summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "overall": coverage(cases),
         "of_prompts": coverage(flat),
+        "changes": {
+            change: changes_of([c for c in cases if c["change"] == change]) for change in CHANGES
+        },
         "verdicts": {"overall": verdicts(cases), "of_prompts": verdicts(flat)},
         "by_factor": {
             name: [
@@ -187,6 +269,12 @@ def summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
             for name, values in FACTORS.items()
         },
     }
+
+
+def changes_of(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how often one kind of change was told, and its coverage when it was."""
+    found = coverage([{"held": c["change_held"]} for c in cases])
+    return {"n": len(cases), "n_told": sum(c["change_told"] for c in cases), **found}
 
 
 def coverage(cases: list[dict[str, Any]]) -> dict[str, Any]:

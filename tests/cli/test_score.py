@@ -27,7 +27,7 @@ def test_errors_are_one_line(tmp_path):
     done = polymode("score", "s.jsonl", "--model", "m", "--columns", "prompt", cwd=tmp_path)
     one_line_error(done, "columns must be OURS=THEIRS, got 'prompt'")
     done = polymode("score", "s.jsonl", "--model", "m", cwd=tmp_path)
-    one_line_error(done, "s.jsonl must be a file of samples, and is not there")
+    one_line_error(done, "s.jsonl is not there: name a file of samples, or a run of TRL")
 
 
 def test_help_teaches():

@@ -126,6 +126,7 @@ def sweep_of(toy, settings):
         target={name: column(target, name) for name in target[0]},
         anchored={name: column(anchored, name) for name in anchored[0]},
         kept=estimate([row["effective_modes_good"].value / k for row in target]),
+        frac_reliable=np.linspace(0.3, 1.0, len(betas)),
     )
 
 
@@ -192,10 +193,10 @@ def what_ifs(toy):
     anchored = mean_figures(toy.figures(toy.anchored(toy.beta)))
     target = mean_figures(toy.figures(toy.target(toy.beta)))
     return (
-        WhatIf("anchoring", "anchored outputs", "outputs", anchored, kept),
-        WhatIf("anchoring", "anchored modes", "modes", anchored, kept),
-        WhatIf("divergence", "forward_kl", "forward_kl", target, estimate(0.4)),
-        WhatIf("threshold", "threshold 0.5", 0.5, target, estimate(0.3)),
+        WhatIf("anchoring", "anchored outputs", "outputs", anchored, kept, 1.0),
+        WhatIf("anchoring", "anchored modes", "modes", anchored, kept, 1.0),
+        WhatIf("divergence", "forward_kl", "forward_kl", target, estimate(0.4), 0.9),
+        WhatIf("threshold", "threshold 0.5", 0.5, target, estimate(0.3), 0.1),
     )
 
 
@@ -230,7 +231,7 @@ def made_report(
             "differences between good rewards, divided by beta, take most of the rest.",
             "Anchor the good modes, or raise beta.",
             (f"reward gaps lose {budget.reward_gaps.value:.2f} nats", note),
-            {"kept": float(budget.kept.value)},
+            {"kept": float(budget.kept.value), "frac_reliable": 0.75},
         ),
         settings=settings,
         samples=SampleSummary(

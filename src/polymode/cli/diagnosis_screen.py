@@ -10,7 +10,7 @@ from rich.text import Text
 
 from polymode.diagnostics.diagnosis import POLICIES, Report, WhatIf
 from polymode.metrics.intervals import Estimate
-from polymode.report.diagnosis.words import SHORT, one, subtitle, title, verdict
+from polymode.report.diagnosis.words import SHORT, as_it_is, one, subtitle, title, told, verdict
 from polymode.report.numbers import factor, interval, number, percent, signed
 from polymode.report.text import shown
 
@@ -25,7 +25,7 @@ _WIDTH = 100
 _BAR = 44  # characters of the longest bar of the budget
 _BESIDE_BAR = 44  # characters of what stands beside it
 _LABEL, _NUMBER = 18, 11  # widths of columns: heads of several words wrap, labels stay
-_MOST_CHANGES = 7
+_MOST_CHANGES, _MOST_NOTES = 7, 4
 
 
 def show(report: Report, console: Console) -> None:
@@ -124,10 +124,9 @@ def _step(name: str, nats: float, shares: tuple[float, float], said: str, length
 def _changes(report: Report) -> Table:
     """Return what would change it."""
     table = _columns("what if", *_FIGURES.values(), "good modes kept", widest=_NUMBER)
-    now = WhatIf("beta", "as it is", "", report.overall["target"], report.budget.kept)
-    for found in (now, *report.what_ifs[:_MOST_CHANGES], *_stronger(report)):
+    for found in (as_it_is(report), *report.what_ifs[:_MOST_CHANGES], *_stronger(report)):
         cells = [number(float(found.figures[name].value)) for name in _FIGURES]
-        table.add_row(shown(found.name, 40), *cells, percent(float(found.kept.value)))
+        table.add_row(shown(told(found, report), 40), *cells, percent(float(found.kept.value)))
     return table
 
 
@@ -138,13 +137,18 @@ def _stronger(report: Report) -> Iterator[WhatIf]:
         if kept.beta > report.settings.beta:
             at = int(np.argmin(np.abs(sweep.betas - kept.beta)))
             figures = {name: one(found, at) for name, found in sweep.target.items()}
-            yield WhatIf("beta", f"beta {kept.beta:.3g}", kept.beta, figures, one(sweep.kept, at))
+            name, reliable = f"beta {kept.beta:.3g}", float(sweep.frac_reliable[at])
+            yield WhatIf("beta", name, kept.beta, figures, one(sweep.kept, at), reliable)
             break
 
 
 def _trust(report: Report) -> Iterator[str]:
     """Yield how far the samples can be trusted, and what was not used."""
     found, samples = report.reliability, report.samples
+    limit = report.settings.limits.prompts
+    changes = (*report.what_ifs[:_MOST_CHANGES], as_it_is(report))
+    if any(change.frac_reliable < limit for change in changes):
+        yield f"? fewer than {percent(limit)} of the prompts can be trusted about it"
     reasons = "; ".join(f"{name}: {n:,}" for name, n in found.reasons.items())
     yield (
         f"{int(found.reliable.sum()):,} of {len(found.reliable):,} prompts are reliable"
@@ -161,4 +165,6 @@ def _trust(report: Report) -> Iterator[str]:
         listed = "; ".join(f"{bad.reason}: {bad.n:,}" for bad in samples.bad_rows)
         dropped = samples.n_rows - samples.n_samples
         yield f"{dropped:,} of {samples.n_rows:,} rows were dropped: {listed}."
-    yield from (f"· {note}" for note in report.notes[:3])
+    yield from (f"· {note}" for note in report.notes[:_MOST_NOTES])
+    if (n_more := len(report.notes) - _MOST_NOTES) > 0:
+        yield f"· {n_more} more in --html and --json"

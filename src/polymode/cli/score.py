@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 HELP = (
     "Add `ref_log_prob` and `n_tokens` to recorded samples: how likely outputs are to a model.\n\n"
     "SAMPLES is JSON Lines, CSV, TSV or Parquet with `prompt` and `output` (or `completion`); the "
-    "same comes out, with two columns more. A prompt is a text to continue, or messages for the "
-    "model's chat template. Log-probabilities are nats, sums over the tokens of the output.\n\n"
+    "same comes out, with two columns more. A directory is a run of TRL that logged completions: "
+    "its last tables come out as completions.scored.parquet. A prompt is a text to continue, or "
+    "messages for the model's chat template. Log-probabilities are nats, sums over tokens of the "
+    "output.\n\n"
     "A run that was killed goes on where it stopped, with the same command. For example:\n\n"
     "polymode score samples.jsonl --model Qwen/Qwen3-0.6B\n\n"
     "polymode score samples.jsonl --model out/adapter --reference-of-adapter"
@@ -27,7 +29,9 @@ HELP = (
 
 
 def score(
-    samples: Annotated[Path, typer.Argument(help="File of samples.", show_default=False)],
+    samples: Annotated[
+        Path, typer.Argument(help="File of samples, or a run of TRL.", show_default=False)
+    ],
     model: Annotated[
         str,
         typer.Option(
@@ -74,6 +78,7 @@ def score(
         Literal["auto", "float32", "bfloat16"],
         typer.Option(help="Of the weights; auto is that of the checkpoint, as a trainer has it."),
     ] = "auto",
+    last: Annotated[int, typer.Option(help="Of a run, its last N tables are scored.")] = 10,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace the output, and a column of this name."),
@@ -95,6 +100,7 @@ def score(
         end=end,
         batch_tokens=batch_tokens,
         dtype=dtype,
+        last=last,
         overwrite=overwrite,
     )
     console = Console()

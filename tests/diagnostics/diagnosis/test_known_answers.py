@@ -119,6 +119,24 @@ def test_a_larger_beta_keeps_more_modes_and_earns_less():
     assert number[own] == pytest.approx(report.overall["target"]["effective_modes_good"].value)
 
 
+def test_samples_that_tell_at_one_beta_may_not_at_a_smaller_one():
+    """100 of 400 equal outputs, each of its own reward: near q they all count, at 1e-4 one does."""
+    rng = np.random.default_rng(2)
+    n = 400
+    prompt = Prompt(np.full(n, 1 / n), rng.uniform(0.8, 1, n), np.arange(n))
+    samples = draw_samples([prompt], 100, rng)
+    report = diagnose_samples(samples, beta=1.0, threshold=0.5, effective_modes=(1.0,))
+    sweep = report.sweep
+    assert report.verdict.kind == "healthy"
+    assert sweep.frac_reliable[[0, -1]].tolist() == [0, 1]
+    assert (np.diff(sweep.frac_reliable) >= 0).all()  # of one prompt: 0 up to some beta, then 1
+    (kept,) = report.modes_kept  # every beta keeps one mode; only some are known to
+    assert kept.beta == sweep.betas[np.argmax(sweep.frac_reliable)] > sweep.betas[0]
+    (mild,) = (each for each in report.what_ifs if each.name == "forward_kl")
+    assert mild.frac_reliable == 1
+    assert [each.frac_reliable for each in report.what_ifs if each.kind == "anchoring"] == [1]
+
+
 def test_the_group_size_shows_the_rarest_good_mode():
     """The rarest good one has q = .05: log .05 / log .95 = 58.4 samples."""
     prompt = Prompt(np.array([0.5, 0.45, 0.05]), np.array([0.0, 1.0, 1.0]), np.arange(3))

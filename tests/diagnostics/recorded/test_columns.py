@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from polymode.diagnostics import SampleOptions, parse_columns, read_samples
-from polymode.errors import ArgumentError, InputError, MissingExtraError
+from polymode.errors import InputError, MissingExtraError
 from tests.diagnostics.recorded.made import ROWS, as_rows, write_csv
 
 GOOD = ROWS[0]
@@ -61,7 +61,8 @@ def test_everything_that_is_missing_is_one_error():
         "no column 'prompt'; did you mean 'prompd'?",
         "where all rows have one prompt: prompt=@all",
         "no column 'reward'",
-        "no column 'ref_log_prob'; did you mean 'Ref-Log-Prob'? (or add it: `polymode score`)",
+        "no column 'ref_log_prob'; did you mean 'Ref-Log-Prob'? (or add it: `polymode score "
+        "SAMPLES --model REFERENCE`)",
         "step=epoch: no column 'epoch'",
         "output=-output: only log_prob, ref_log_prob, reward can be negated",
         "columns there: prompd, output, Ref-Log-Prob",
@@ -150,7 +151,7 @@ def test_modes_from_text_files_and_without_any(tmp_path):
 def test_modes_that_cannot_be_had():
     with pytest.raises(InputError, match="mode key failed on the output 'six': KeyError: 'six'"):
         read(ROWS, mode=fails)
-    with pytest.raises(ArgumentError, match="mode key must be exact"):
+    with pytest.raises(InputError, match=r"mode key must be exact.*; nor is it a column .prompt"):
         read(ROWS, mode="nothing")
     rows = [{**GOOD, "mode": ["a"]}, {**GOOD, "mode": "b"}]
     samples = read(rows, bad_rows="drop")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from polymode.diagnostics import read_samples
+from polymode.diagnostics import SampleOptions, read_samples
 from polymode.errors import ArgumentError, InputError, UnsupportedOptionError
 from polymode.language.scoring import model as scoring_model
 from polymode.language.scoring.model import batches, score_rows
@@ -187,6 +187,47 @@ def test_what_comes_out_can_be_diagnosed(tiny_model, tmp_path):
     assert samples.n_tokens.tolist() == [3, 12]
 
 
+def test_a_run_of_trl_is_scored_whole(tiny_model, tmp_path, monkeypatch):
+    """Its last tables become one file, killed or not, and that is read as the run is."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    home = tmp_path / "run" / "completions"
+    home.mkdir(parents=True)
+    for step in (9, 10, 11):
+        texts = [f"x{step}", "yy"]
+        columns = {
+            "step": [step] * 2,
+            "prompt": ["roll: "] * 2,
+            "completion": texts,
+            "right": [1.0, 0.0],
+            "form": [0.5, 0.5],
+            "advantage": [1.0, -1.0],
+        }
+        pq.write_table(pa.table(columns), home / f"completions_{step:05d}.parquet")
+    monkeypatch.setattr("polymode.language.scoring.run._N_ROWS", 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", tiny_model, Reporter(stop_at=2), last=2)
+    done, out = run(tmp_path / "run", tiny_model, last=2)
+    assert (done.n_rows, done.n_resumed) == (4, 2)
+    assert sorted(p.name for p in out.parent.iterdir()) == [
+        "completions",
+        "completions.scored.parquet",
+    ]
+    found = pq.read_table(out).to_pylist()
+    assert [row["step"] for row in found] == [10, 10, 11, 11]
+    for row in found:
+        expected, n_tokens = by_hand(tiny_model, {"prompt": "roll: ", "output": row["completion"]})
+        assert row["ref_log_prob"] == pytest.approx(expected, rel=1e-5)
+        assert row["n_tokens"] == n_tokens
+    read = read_samples(out, SampleOptions(drawn_from="reference"))
+    assert read.rewards.tolist() == [1.5, 0.5] * 2
+    assert "completions of steps 10 to 11" in read.notes
+    with pytest.raises(InputError, match="there already"):
+        run(tmp_path / "run", tiny_model)
+    with pytest.raises(InputError, match=r"has no table of completions.*; output must be Parquet"):
+        ScoreSettings(samples=tmp_path, model=tiny_model, output=tmp_path / "out.csv")
+
+
 def test_adapters(tiny_model, tmp_path):
     from peft import LoraConfig, get_peft_model
 
@@ -252,7 +293,7 @@ def test_batches_hold_every_pair_once_and_keep_to_the_number_of_tokens(pairs, n_
 def test_everything_that_is_wrong_with_the_settings_is_told(tmp_path):
     with pytest.raises(ArgumentError, match="column must be 'ref_log_prob' or 'log_prob'"):
         ScoreSettings(samples=tmp_path / "s.jsonl", model="m", column="reward")
-    with pytest.raises(InputError, match=r"got 'reward'; choose one of.*must be a file of samples"):
+    with pytest.raises(InputError, match=r"got 'reward'; choose one of.*is not there: name a file"):
         ScoreSettings(
             samples=tmp_path / "none.jsonl",
             model="m",

@@ -8,8 +8,10 @@ import numpy as np
 
 from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.budget import lost
+from polymode.diagnostics.diagnosis.measures import Measure
 from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from polymode.diagnostics.diagnosis.overall import Averaging, exponential
+from polymode.diagnostics.diagnosis.reliability import frac_reliable
 from polymode.diagnostics.diagnosis.report import ModesKept, Sweep, WhatIf
 from polymode.diagnostics.diagnosis.sampling import Quantity, Sampling, Spread
 from polymode.diagnostics.diagnosis.settings import DiagnosisSettings
@@ -87,9 +89,10 @@ class Changes:
         anchored = [self._anchored(self.problem, beta, kind) for beta in betas]
         return Sweep(
             np.asarray(betas),
-            _stacked([figures for figures, _ in targets]),
+            _stacked([figures for figures, _, _ in targets]),
             _stacked(anchored),
-            _stacked([{"kept": kept} for _, kept in targets])["kept"],
+            _stacked([{"kept": kept} for _, kept, _ in targets])["kept"],
+            np.asarray([reliable for _, _, reliable in targets]),
         )
 
     def modes_kept(self, sweep: Sweep) -> tuple[ModesKept, ...]:
@@ -107,10 +110,11 @@ class Changes:
         """
         number = np.asarray(sweep.target["effective_modes_good"].value)
         reward = np.asarray(sweep.target["expected_reward"].value)
+        told = sweep.frac_reliable >= self.settings.limits.prompts
         own = reward[np.argmin(np.abs(sweep.betas - self.settings.beta))]
         out: list[ModesKept] = []
         for wanted in self.settings.effective_modes:
-            enough = np.flatnonzero(number >= wanted)
+            enough = np.flatnonzero((number >= wanted) & told)
             if len(enough) == 0:
                 out.append(ModesKept(wanted, np.nan, np.nan, np.nan))
                 continue
@@ -130,7 +134,9 @@ class Changes:
         beta, kind = self.settings.beta, self.settings.divergence
         for value, problem in self._anchorings():
             found = self._anchored(problem, beta, kind)
-            yield WhatIf("anchoring", f"anchored {value}", value, found, self._kept(problem))
+            trusted = self._trusted(problem, problem.target(beta, kind), beta, kind)
+            name = f"anchored {value}"
+            yield WhatIf("anchoring", name, value, found, self._kept(problem), trusted)
         for name in self.settings.divergences:
             if name != self.settings.divergence_name:
                 yield WhatIf("divergence", name, name, *self._target(self.problem, beta, name))
@@ -158,14 +164,19 @@ class Changes:
 
     def _target(
         self, problem: Problem, beta: float, divergence: Any
-    ) -> tuple[dict[str, Estimate], Estimate]:
-        """Return figures and share kept of a target."""
+    ) -> tuple[dict[str, Estimate], Estimate, float]:
+        """Return figures and share kept of a target, and how many prompts can tell."""
         target = problem.target(beta, divergence)
         quantities = target.figures() | {"lost": lost(problem, target)}
         means = self._means(quantities, problem.by_reference)
         loss = means.pop("lost")
         minus = Estimate(-loss.value, loss.standard_error, -loss.high, -loss.low, loss.n)
-        return with_numbers(means), exponential(minus)
+        trusted = self._trusted(problem, target, beta, divergence)
+        return with_numbers(means), exponential(minus), trusted
+
+    def _trusted(self, problem: Problem, target: Measure, beta: float, divergence: Any) -> float:
+        """Return the share of prompts that can be trusted about a target."""
+        return frac_reliable(problem, target, beta, divergence, self.settings.limits)
 
     def _anchored(self, problem: Problem, beta: float, divergence: Any) -> dict[str, Estimate]:
         """Return figures of an anchored target."""

@@ -18,7 +18,7 @@ from polymode.diagnostics.diagnosis.budget import (
 from polymode.diagnostics.diagnosis.changes import ENDS, Changes, with_numbers
 from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from polymode.diagnostics.diagnosis.overall import Averaging
-from polymode.diagnostics.diagnosis.reliability import reliability
+from polymode.diagnostics.diagnosis.reliability import reliability, share_trusted
 from polymode.diagnostics.diagnosis.report import (
     PromptTable,
     Reliability,
@@ -258,9 +258,7 @@ def _verdict(
 ) -> Verdict:
     """Return the verdict over all prompts."""
     number = problem.n_good().value
-    has = number > 0
-    trusted = trust.reliable[has] if has.any() else trust.reliable
-    share, limit = float(trusted.mean()), settings.limits.prompts
+    share, limit = share_trusted(trust.reliable, problem), settings.limits.prompts
     doubts = () if share >= limit else tuple(f"{k}: {v} prompts" for k, v in trust.reasons.items())
     loss, policy = means["lost"], figures.get("policy")
     kept = Estimate(np.exp(-loss.value), np.nan, np.exp(-loss.high), np.exp(-loss.low), loss.n)

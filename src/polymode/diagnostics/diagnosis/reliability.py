@@ -1,18 +1,18 @@
 """How far samples can be trusted: effective sample size, Pareto's k, coverage."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from polymode.core.divergences import Divergence, get_divergence
+from polymode.core.divergences import REVERSE_KL, Divergence, get_divergence
 from polymode.core.groups import Groups
 from polymode.core.optima import log_optimum
 from polymode.diagnostics.diagnosis.measures import Measure
 from polymode.diagnostics.diagnosis.report import Reliability
-from polymode.diagnostics.diagnosis.settings import DiagnosisSettings
+from polymode.diagnostics.diagnosis.settings import DiagnosisSettings, VerdictLimits
 from polymode.diagnostics.diagnosis.targets import Problem
 from polymode.errors import MissingExtraError
 
-__all__ = ["reliability"]
+__all__ = ["frac_reliable", "reliability", "share_trusted"]
 
 _SETTLED = 0.01  # share of a target that was not seen below which nothing rests on weights
 _ROUNDING = 1e-9  # sums of probabilities that differ by less are one
@@ -41,40 +41,111 @@ def reliability(problem: Problem, target: Measure, settings: DiagnosisSettings) 
     MissingExtraError
         If arviz-stats is not installed.
     """
-    table, sampling, limits = problem.table, problem.by_reference, settings.limits
-    n, at = table.n_samples, target.share
+    table = problem.table
     once = (table.modes.sum(table.n_drawn) == 1).astype(float)
-    coverage = 1 - table.of_modes.sum(once) / n
     seen = np.minimum(table.prompts.sum(np.exp(target.log_t)), 1.0)
-    if table.by_output:
-        target_coverage = seen
-    else:
-        target_coverage = 1 - table.of_modes.sum(once * table.modes.sum(at))
-    settled = seen > 1 - _SETTLED
-    variance = table.prompts.sum(sampling.unseen * at**2)
-    ess = 1 / np.maximum(variance, 1 / n)
+    ess, target_coverage = _effective(problem, target), _coverage(problem, target)
     pareto_k = _tail_shapes(target.log_t - table.log_drawn, problem)
-    hidden = _hidden_best(problem, float(settings.beta), settings.divergence)
-    reasons = {
-        f"fewer than {limits.ess:g} effective samples": ess < limits.ess,
-        f"weights with a heavy tail (Pareto k above {limits.pareto_k:g})": ~settled
-        & (pareto_k > limits.pareto_k),
-        f"an output as good as the best of all prompts, not seen here, would take more than "
-        f"{1 - limits.coverage:.0%} of the target": hidden > 1 - limits.coverage,
-    }
-    if not table.by_output:
-        missed = target_coverage < limits.coverage
-        reasons[f"less than {limits.coverage:.0%} of the target seen"] = missed
+    reasons = _doubts(problem, target, float(settings.beta), settings.divergence, settings.limits)
+    tail = f"weights with a heavy tail (Pareto k above {settings.limits.pareto_k:g})"
+    reasons[tail] = (seen <= 1 - _SETTLED) & (pareto_k > settings.limits.pareto_k)
     bad = np.any(list(reasons.values()), axis=0)
     return Reliability(
         ess=ess,
         pareto_k=pareto_k,
-        coverage=coverage,
+        coverage=1 - table.of_modes.sum(once) / table.n_samples,
         target_coverage=target_coverage,
-        seen_mass=np.minimum(sampling.seen, 1.0),
+        seen_mass=np.minimum(problem.by_reference.seen, 1.0),
         reliable=~bad,
         reasons={name: int(found.sum()) for name, found in reasons.items() if found.any()},
     )
+
+
+def frac_reliable(
+    problem: Problem,
+    target: Measure,
+    beta: float,
+    divergence: str | Divergence,
+    limits: VerdictLimits,
+) -> float:
+    """Return which share of the prompts with a good output can be trusted about another objective.
+
+    Parameters
+    ----------
+    problem : Problem
+        The samples.
+    target : Measure
+        What the other objective asks for.
+    beta : float
+        Its strength.
+    divergence : str or Divergence
+        What regularises it.
+    limits : VerdictLimits
+        What is enough.
+
+    Returns
+    -------
+    float
+        Over all prompts where none has a good output. Pareto's k, which takes a fit for each
+        prompt, is left out: it could only make the share smaller.
+    """
+    bad = np.any(list(_doubts(problem, target, beta, divergence, limits).values()), axis=0)
+    return share_trusted(~bad, problem)
+
+
+def share_trusted(reliable: Bool[np.ndarray, " P"], problem: Problem) -> float:
+    """Return which share of the prompts with a good output are reliable.
+
+    Parameters
+    ----------
+    reliable : array of bool, shape (P,)
+        Which prompts are.
+    problem : Problem
+        The samples.
+
+    Returns
+    -------
+    float
+        Over all prompts where none has a good output.
+    """
+    has = problem.n_good().value > 0
+    return float(reliable[has].mean() if has.any() else reliable.mean())
+
+
+def _doubts(
+    problem: Problem,
+    target: Measure,
+    beta: float,
+    divergence: str | Divergence,
+    limits: VerdictLimits,
+) -> dict[str, Bool[np.ndarray, " P"]]:
+    """Return why prompts cannot be trusted: which ones, by reason."""
+    hidden = _hidden_best(problem, beta, divergence)
+    reasons = {
+        f"fewer than {limits.ess:g} effective samples": _effective(problem, target) < limits.ess,
+        f"an output as good as the best of all prompts, not seen here, would take more than "
+        f"{1 - limits.coverage:.0%} of the target": hidden > 1 - limits.coverage,
+    }
+    if not problem.table.by_output:
+        missed = _coverage(problem, target) < limits.coverage
+        reasons[f"less than {limits.coverage:.0%} of the target seen"] = missed
+    return reasons
+
+
+def _effective(problem: Problem, target: Measure) -> Float[np.ndarray, " P"]:
+    """Return the effective number of samples of each prompt."""
+    table = problem.table
+    variance = table.prompts.sum(problem.by_reference.unseen * target.share**2)
+    return 1 / np.maximum(variance, 1 / table.n_samples)
+
+
+def _coverage(problem: Problem, target: Measure) -> Float[np.ndarray, " P"]:
+    """Return the share of the target on modes that were seen: known of outputs, else estimated."""
+    table = problem.table
+    if table.by_output:
+        return np.minimum(table.prompts.sum(np.exp(target.log_t)), 1.0)
+    once = (table.modes.sum(table.n_drawn) == 1).astype(float)
+    return 1 - table.of_modes.sum(once * table.modes.sum(target.share))
 
 
 def _hidden_best(
@@ -93,10 +164,15 @@ def _hidden_best(
     out = np.zeros(len(best))
     if not lower.any():
         return out
+    log_share = table.log_q + problem.by_reference.log_weights
+    if get_divergence(divergence) is REVERSE_KL:
+        shown = table.prompts.log_sum_exp(log_share + (table.rewards - best.max()) / beta)
+        with np.errstate(over="ignore"):
+            out[lower] = 1 / (1 + np.exp(shown[lower]) / mass[lower])
+        return out
     here = table.prompts.spread(lower)
     labels = (np.cumsum(lower) - 1).astype(np.intp)
     rewards = np.append(table.rewards[here], np.full(int(lower.sum()), best.max()))
-    log_share = table.log_q + problem.by_reference.log_weights
     log_mass = np.append(log_share[here], np.log(mass[lower]))
     index = np.append(labels[table.prompts.index[here]], labels[lower])
     groups = Groups(index, int(lower.sum()))

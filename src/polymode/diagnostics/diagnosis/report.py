@@ -203,24 +203,28 @@ class Sweep:
         Figures as arrays of shape (b,).
     kept : Estimate
         The share of effective good modes that the target keeps, shape (b,).
+    frac_reliable : array, shape (b,)
+        Share of the prompts with a good output that can be trusted about the target there: samples
+        that say enough at one strength may say too little at a smaller one.
     """
 
     betas: Float[np.ndarray, " b"]
     target: Figures
     anchored: Figures
     kept: Estimate
+    frac_reliable: Float[np.ndarray, " b"]
 
 
 @dataclass(frozen=True)
 class ModesKept:
-    """The smallest beta of the sweep that keeps a number of modes, and its price.
+    """The smallest beta of the sweep that is known to keep a number of modes, and its price.
 
     Parameters
     ----------
     effective_modes_good : float
         The number of good modes to keep.
     beta : float
-        The strength; NaN where no strength of the sweep keeps so many.
+        The strength; NaN where no strength of the sweep keeps so many, as far as samples can tell.
     expected_reward : float
         What the target gets there, in reward units.
     price : float
@@ -249,6 +253,8 @@ class WhatIf:
         Of the target, over all prompts.
     kept : Estimate
         The share of effective good modes that the target keeps.
+    frac_reliable : float
+        Share of the prompts with a good output that can be trusted about it.
     """
 
     kind: str
@@ -256,6 +262,7 @@ class WhatIf:
     value: str | float
     figures: Figures
     kept: Estimate
+    frac_reliable: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ NAMES: Mapping[str, str] = {
 OTHER_NAMES: Mapping[str, tuple[str, ...]] = {"output": ("completion", "smiles")}
 """What TRL's tables and our own runs call a column."""
 
+_ADD = "`polymode score SAMPLES --model REFERENCE`"
+
 _NUMBERS = {"reward", "ref_log_prob", "log_prob"}
 
 
@@ -214,7 +216,7 @@ def plan_columns(
         )
     for ours in ("output", "reward", "ref_log_prob"):
         if ours not in sources and not optional(ours):
-            remedy = " (or add it: `polymode score`)" if ours == "ref_log_prob" else ""
+            remedy = f" (or add it: {_ADD})" if ours == "ref_log_prob" else ""
             problems.append(f"no column {_hinted(ours, there)}{remedy}")
     if problems:
         listed = ", ".join(there) or "none"

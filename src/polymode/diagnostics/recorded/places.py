@@ -140,7 +140,11 @@ def folder_table(path: Path, options: SampleOptions) -> SampleTable | None:
 
 
 def parquet_table(
-    files: Sequence[Path], options: SampleOptions, columns: Mapping[str, str] | None = None
+    files: Sequence[Path],
+    options: SampleOptions,
+    columns: Mapping[str, str] | None = None,
+    *,
+    also: Sequence[str] = (),
 ) -> SampleTable:
     """Return the rows of several Parquet files as of one.
 
@@ -152,6 +156,8 @@ def parquet_table(
         How they are read.
     columns : mapping of str to str or None
         Which column is which in files of this kind.
+    also : sequence of str
+        Other columns to be read where they are there.
 
     Returns
     -------
@@ -160,7 +166,7 @@ def parquet_table(
     """
     columns = columns or {}
     names = parquet_names(files[0])
-    wanted = _needed(names, {**columns, **options.columns}, options.mode)
+    wanted = _needed(names, {**columns, **options.columns}, options.mode) | {*also} & {*names}
     tally = Tally("row")
 
     def batches() -> Iterator[Any]:

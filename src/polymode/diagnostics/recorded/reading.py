@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from polymode.core import checks
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
 from polymode.diagnostics.recorded.building import SampleBuilder
 from polymode.diagnostics.recorded.chunks import Chunk
@@ -17,7 +18,7 @@ from polymode.diagnostics.recorded.places import SampleTable, file_table, folder
 from polymode.diagnostics.recorded.rows import ALL_OR_NONE, RowChecker
 from polymode.diagnostics.recorded.runs import run_table
 from polymode.diagnostics.recorded.tally import Tally
-from polymode.errors import InputError
+from polymode.errors import ArgumentError, InputError
 from polymode.metrics.modes import mode_function
 
 __all__ = ["read_samples"]
@@ -124,7 +125,7 @@ def _plan(
         mode = table.mode
         notes.append(f"modes are those of {mode} (--mode-key says otherwise)")
     if isinstance(mode, str):
-        mode = mode_function(mode)
+        mode = _mode_named(mode, there)
     drawn_from = options.drawn_from or table.drawn_from
     from_reference = drawn_from == "reference"
     has_log_probs = "log_prob" in there or "log_prob" in mapped
@@ -141,6 +142,15 @@ def _plan(
             "--drawn-from reference"
         )
     return plan, mode, [*notes, *plan.notes]
+
+
+def _mode_named(mode: str, there: list[str]) -> Callable[[str], Hashable | None]:
+    """Return what makes modes, where no column has that name."""
+    try:
+        return mode_function(mode)
+    except ArgumentError as error:
+        listed = f"{', '.join(there)}{checks.did_you_mean(mode, there)}"
+        raise InputError(f"{error}; nor is it a column ({listed})") from error
 
 
 def _names(table: SampleTable, first: Chunk) -> list[str]:

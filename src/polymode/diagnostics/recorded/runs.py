@@ -1,7 +1,7 @@
 """Samples of runs: of TRL and our trainers, of evaluations, of chemistry, of REINVENT 4."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 from polymode.diagnostics.recorded.chunks import Chunk, ColumnChunk
 from polymode.diagnostics.recorded.options import SampleOptions
 from polymode.diagnostics.recorded.places import SampleTable, file_table, parquet_table
+from polymode.diagnostics.recorded.tables import arrow, check_parquet, parquet_names
 from polymode.diagnostics.recorded.tally import Tally
 from polymode.diagnostics.runs.reinvent import reinvent_csv
-from polymode.diagnostics.runs.trl import CompletionTable, completion_tables
+from polymode.diagnostics.runs.trl import CompletionTable, completion_tables, table_files
 from polymode.errors import InputError
 
 __all__ = ["run_table"]
@@ -43,13 +44,20 @@ def run_table(path: Path, options: SampleOptions) -> SampleTable | None:
         home = path.parent
         if path.name == "samples.jsonl" and (home / "evaluation.json").is_file():
             return _evaluation(path, options)
-        return _reinvent(path, options) if _is_reinvent(path) else None
+        if _is_reinvent(path):
+            return _reinvent(path, options)
+        return _completions(path, options) if _is_completions(path) else None
     if (path / "samples.jsonl").is_file():
         return _evaluation(path / "samples.jsonl", options)
     if any((path / "molecules").glob("*.parquet")):
         return _molecules(path, options)
     if (path / "completions").is_dir() or any(path.glob("completions_*.parquet")):
         return _completions(path, options)
+    if any(path.glob("checkpoint-*/trainer_state.json")):
+        raise InputError(
+            f"{path} has no table of completions: TRL's GRPOTrainer writes them with "
+            "log_completions=True and so do our trainers, its RLOOTrainer (1.16) does not"
+        )
     if (path / "result.json").is_file():
         raise InputError(
             f"{path} has no samples: a demo measures exact probabilities; draw samples of its "
@@ -89,14 +97,9 @@ def _of_model(chunks: Iterator[Chunk], wanted: str, path: Path) -> Iterator[Chun
     found = False
     for chunk in chunks:
         models = [str(model) for model in chunk.column("model")]
-        rows = [row for row, model in enumerate(models) if model == wanted]
         others.update(models)
-        if not rows:
-            continue
-        found = True
-        names = chunk.names()
-        columns = {name: [chunk.column(name)[row] for row in rows] for name in names}
-        yield ColumnChunk(columns, [chunk.places[row] for row in rows])
+        found = found or wanted in models
+        yield from _kept(iter([chunk]), lambda _, row, models=models: models[row] == wanted)
     if not found:
         listed = ", ".join(sorted(others)) or "none"
         raise InputError(f"{path} has no samples of {wanted!r}, only of {listed}")
@@ -106,9 +109,34 @@ def _molecules(path: Path, options: SampleOptions) -> SampleTable:
     """Return the last molecules of a chemistry run."""
     files = sorted((path / "molecules").glob("*.parquet"))[-options.last :]
     columns = {"prompt": "@molecules", "output": "smiles"}
-    note = f"molecules of the last {len(files)} tables of the run"
-    found = parquet_table(files, options, columns)
-    return replace(found, name=str(path), notes=(note,), drawn_from="policy")
+    notes = [f"molecules of the last {len(files)} tables of the run"]
+    found = parquet_table(files, options, columns, also=(_STATUS,))
+    chunks = found.chunks
+    if n_over := sum(map(_n_over_budget, files)):
+        notes.append(f"{n_over:,} molecules drawn when the oracle's budget was spent are left out")
+        chunks = _kept(chunks, lambda chunk, row: chunk.column(_STATUS)[row] != _OVER)
+    return replace(found, name=str(path), chunks=chunks, notes=tuple(notes), drawn_from="policy")
+
+
+_STATUS, _OVER = "status", "over_budget"  # of which a run has no reward, and could have none
+
+
+def _n_over_budget(file: Path) -> int:
+    """Return how many molecules of a table were drawn when the budget was spent."""
+    if _STATUS not in parquet_names(file):
+        return 0
+    found = arrow().parquet.read_table(file, columns=[_STATUS])
+    return found.column(_STATUS).to_pylist().count(_OVER)
+
+
+def _kept(chunks: Iterator[Chunk], keeps: Callable[[Chunk, int], bool]) -> Iterator[Chunk]:
+    """Yield the rows of chunks that are kept."""
+    for chunk in chunks:
+        rows = [row for row in range(len(chunk.places)) if keeps(chunk, row)]
+        if rows:
+            names = chunk.names()
+            columns = {name: [chunk.column(name)[row] for row in rows] for name in names}
+            yield ColumnChunk(columns, [chunk.places[row] for row in rows])
 
 
 def _is_reinvent(path: Path) -> bool:
@@ -121,6 +149,16 @@ def _is_reinvent(path: Path) -> bool:
     except OSError:
         return False
     return {b"Agent", b"Prior", b"Target", b"Score", b"SMILES"} <= names
+
+
+def _is_completions(path: Path) -> bool:
+    """Return whether a file has the columns of TRL's tables: rewards go by their functions."""
+    if path.suffix.lower() != ".parquet":
+        return False
+    try:
+        return {"step", "prompt", "completion", "advantage"} <= set(parquet_names(path))
+    except InputError:  # what it is instead is told by its first bytes
+        return False
 
 
 def _reinvent(path: Path, options: SampleOptions) -> SampleTable:
@@ -152,17 +190,21 @@ def _reinvent(path: Path, options: SampleOptions) -> SampleTable:
 
 def _completions(path: Path, options: SampleOptions) -> SampleTable:
     """Return the last completions of a training run."""
+    for file in table_files(path):
+        check_parquet(file, options.limits)
     tables = completion_tables(path, rewards=options.reward_columns)[-options.last :]
     if not tables:
         raise InputError(f"{path} has no table of completions: train with log_completions=True")
-    steps = f"step {tables[-1].step}"
-    if len(tables) > 1:
-        steps = f"steps {tables[0].step} to {tables[-1].step}"
-    note = f"completions of {steps}, {len(tables)} tables"
+    first, final = min(tables[0].columns["step"]), max(tables[-1].columns["step"])
+    steps = f"step {final}" if first == final else f"steps {first} to {final}"
+    notes = [f"completions of {steps}"]
+    if "reward" not in options.columns:
+        names = tables[-1].names
+        notes.append(f"the reward is {'the sum of ' * (len(names) > 1)}{' and '.join(names)}")
     columns = {"prompt": "prompt", "output": "completion", "reward": _REWARD}
     tally = Tally("row")
     return SampleTable(
-        str(path), tally, _table_chunks(tables), columns, notes=(note,), drawn_from="policy"
+        str(path), tally, _table_chunks(tables), columns, notes=tuple(notes), drawn_from="policy"
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "BatchChunk",
     "arrow",
     "batch_chunks",
+    "check_parquet",
     "first_line",
     "parquet_batches",
     "parquet_names",
@@ -108,7 +109,7 @@ def parquet_batches(
     texts = [field.name for field in fields if any(test(field.type) for test in is_text)]
     file = _parquet_file(path, read_dictionary=texts)
     names = [field.name for field in fields]
-    _check_parquet(path, file.metadata, names, limits)
+    _check_size(path, file.metadata, names, limits)
     n_read = 0
     try:
         for batch in file.iter_batches(batch_size=N_ROWS, columns=names, use_threads=False):
@@ -120,7 +121,26 @@ def parquet_batches(
         tally.drop(n_read + 1, reason, first_line(error), n=n_lost)
 
 
-def _check_parquet(path: Path, metadata: Any, names: Collection[str], limits: Limits) -> None:
+def check_parquet(path: Path, limits: Limits) -> None:
+    """Refuse a file that would unpack to more than the limits, as far as it says so itself.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    limits : Limits
+        How much there may be.
+
+    Raises
+    ------
+    InputError
+        If it is no Parquet file, or too large.
+    """
+    file = _parquet_file(path)
+    _check_size(path, file.metadata, file.schema_arrow.names, limits)
+
+
+def _check_size(path: Path, metadata: Any, names: Collection[str], limits: Limits) -> None:
     """Refuse a file that says of itself that it unpacks to too much."""
     n_bytes, largest = 0, 0
     for i in range(metadata.num_row_groups):

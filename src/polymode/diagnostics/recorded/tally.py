@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from polymode.diagnostics.diagnosis.samples import BadRows
 
 __all__ = ["Tally", "excerpt"]
@@ -108,6 +110,7 @@ def excerpt(value: Any) -> str:
         Its `repr`, cut.
     """
     try:
+        value = value.item() if isinstance(value, np.generic) else value
         text = repr(value[: _LONGEST + 1] if isinstance(value, str | bytes) else value)
     except (ValueError, RecursionError):  # a number of more digits than Python writes, a deep nest
         return f"a {type(value).__name__}"

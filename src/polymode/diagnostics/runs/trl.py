@@ -15,9 +15,12 @@ from polymode.diagnostics.runs.columns import samples_of, text_of
 from polymode.errors import InputError, MissingExtraError
 from polymode.metrics.modes import ModeFunction
 
-__all__ = ["CompletionTable", "completion_tables", "trl_run"]
+__all__ = ["CompletionTable", "completion_tables", "table_files", "trl_run"]
 
-_NO_REWARD = {"step", "prompt", "completion", "advantage", "mode", "log_prob", "ref_log_prob"}
+_NO_REWARD = {"step", "prompt", "completion", "advantage", "mode", "log_prob", "ref_log_prob"} | {
+    "n_tokens",  # what `polymode score` adds
+    "finished",  # … and reads
+}
 _ADDED = {"mara", "shaping", "regulariser"}  # what our trainers add: no part of the raw reward
 _RAW = "raw_reward"  # which our trainers write: the sum of all rewards by their weights
 
@@ -33,11 +36,14 @@ class CompletionTable(NamedTuple):
         All columns of the table.
     rewards : list of float
         The sum of the raw rewards of each completion, NaN where none was given.
+    names : sequence of str
+        The columns that were added.
     """
 
     step: int
     columns: Mapping[str, list[Any]]
     rewards: list[float]
+    names: Sequence[str]
 
 
 def trl_run(
@@ -91,11 +97,13 @@ def trl_run(
 
 def _log(path: Path) -> list[Mapping[str, Any]]:
     """Return TRL's log: that of the directory, or of its newest checkpoint."""
-    if path.is_file():
-        candidates = [path] if path.name == "trainer_state.json" else []
+    if path.name == "trainer_state.json":
+        candidates = [path]
     else:
-        checkpoints = sorted(path.glob("checkpoint-*"), key=_number_in, reverse=True)
-        candidates = [home / "trainer_state.json" for home in (path, *checkpoints)]
+        home = path.parent if path.is_file() else path
+        home = home.parent if home.name == "completions" else home
+        checkpoints = sorted(home.glob("checkpoint-*"), key=_number_in, reverse=True)
+        candidates = [folder / "trainer_state.json" for folder in (home, *checkpoints)]
     for file in candidates:
         if not file.exists():
             continue
@@ -111,6 +119,26 @@ def _number_in(path: Path) -> int:
     """Return the last number in a file's name."""
     found = re.findall(r"\d+", path.stem)
     return int(found[-1]) if found else -1
+
+
+def table_files(path: Path) -> list[Path]:
+    """Return the tables of completions of a run, by step.
+
+    Parameters
+    ----------
+    path : Path
+        The directory of a run, its folder of tables, or one table.
+
+    Returns
+    -------
+    list of Path
+        Without scored copies, whose names have a second suffix.
+    """
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    home = path / "completions" if (path / "completions").is_dir() else path
+    files = [file for file in home.glob("*.parquet") if len(file.suffixes) == 1]
+    return sorted(files, key=_number_in)
 
 
 def completion_tables(
@@ -140,11 +168,7 @@ def completion_tables(
         Without pyarrow.
     """
     log = _log(path) if log is None else log
-    if path.is_file():
-        files = [path] if path.suffix == ".parquet" else []
-    else:
-        home = path / "completions" if (path / "completions").is_dir() else path
-        files = sorted(home.glob("*.parquet"), key=_number_in)
+    files = table_files(path)
     tables: list[CompletionTable] = []
     before: Any = None
     for file in files:
@@ -158,7 +182,7 @@ def completion_tables(
         total = np.nansum([_floats(columns[name]) for name in names], axis=0)
         missing = np.isnan([_floats(columns[name]) for name in names]).all(axis=0)
         raw = np.where(missing, np.nan, total).tolist()
-        tables.append(CompletionTable(int(columns["step"][0]), columns, raw))
+        tables.append(CompletionTable(int(columns["step"][0]), columns, raw, names))
     return tables
 
 

@@ -1,7 +1,7 @@
 """Add log-probabilities to a file of samples; killed, it goes on where it stopped."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from polymode.language.scoring.files import read_rows
 from polymode.language.scoring.ledger import Ledger
 from polymode.language.scoring.model import Scorer
 from polymode.language.scoring.settings import ScoreSettings
+from polymode.language.scoring.tables import merged_tables
 from polymode.language.scoring.writing import write_scored
 
 __all__ = ["Reporter", "Scored", "score_samples"]
@@ -77,6 +78,12 @@ def score_samples(settings: ScoreSettings, reporter: Reporter) -> Scored:
     out = settings.target
     if out.exists() and not settings.overwrite:
         raise InputError(f"{out} is there already: --overwrite replaces it")
+    if settings.samples.is_dir():
+        rows = out.with_name(f"{out.stem}.rows.parquet")
+        merged_tables(settings.samples, rows, last=settings.last)
+        done = score_samples(replace(settings, samples=rows, output=out), reporter)
+        rows.unlink()
+        return done
     taken = None if settings.overwrite else settings.column
     total = sum(1 for _ in read_rows(settings.samples, settings.columns, taken))
     if total == 0:

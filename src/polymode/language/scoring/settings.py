@@ -1,11 +1,12 @@
 """What is scored, with which model, and where it goes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from polymode.core import checks
+from polymode.diagnostics.runs.trl import table_files
 from polymode.errors import InputError
 from polymode.language.scoring.files import SUFFIXES, format_of
 
@@ -19,7 +20,8 @@ class ScoreSettings:
     Parameters
     ----------
     samples : Path
-        JSON Lines, CSV, TSV or Parquet with `prompt` and `output` (or `completion`).
+        JSON Lines, CSV, TSV or Parquet with `prompt` and `output` (or `completion`), or the
+        directory of a TRL run with tables of completions.
     model : str
         The embedded model, a directory (a LoRA adapter too), or a hub id.
     adapter : str or None
@@ -28,7 +30,7 @@ class ScoreSettings:
         Whether to score with the model that the adapter `model` was made for, without the adapter.
     output : Path or None
         Where the scored samples go, in the format of `samples`; None puts ``.scored`` before the
-        suffix.
+        suffix; of a run, ``completions.scored.parquet`` in its directory.
     columns : mapping of str to str
         Names of `prompt`, `output` and `finished` in the file, where they are others.
     column : {"ref_log_prob", "log_prob"}
@@ -42,6 +44,8 @@ class ScoreSettings:
         Tokens of a forward pass, padding included.
     dtype : {"auto", "float32", "bfloat16"}
         Of the weights; "auto" is that of the checkpoint.
+    last : int
+        Of a run, the last this many tables are scored.
     overwrite : bool
         Whether `output` and a column of this name are replaced.
 
@@ -64,6 +68,7 @@ class ScoreSettings:
     end: Literal["auto", "always", "never"] = "auto"
     batch_tokens: int = 2048
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    last: int = 10
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +77,7 @@ class ScoreSettings:
             checks.known("column", self.column, ("ref_log_prob", "log_prob")),
             checks.known("end", self.end, ("auto", "always", "never")),
             checks.known("dtype", self.dtype, ("auto", "float32", "bfloat16")),
-            checks.whole(batch_tokens=self.batch_tokens),
+            checks.whole(batch_tokens=self.batch_tokens, last=self.last),
         )
         problems = [
             f"columns must be of prompt, output and finished, got {name!r}"
@@ -81,8 +86,10 @@ class ScoreSettings:
         ]
         if self.adapter is not None and self.reference_of_adapter:
             problems.append("choose one of --adapter and --reference-of-adapter")
-        if not self.samples.is_file():
-            problems.append(f"{self.samples} must be a file of samples, and is not there")
+        if self.samples.is_dir():
+            problems += self._run_problems()
+        elif not self.samples.is_file():
+            problems.append(f"{self.samples} is not there: name a file of samples, or a run of TRL")
         elif format_of(self.samples) is None:
             problems.append(f"{self.samples} must end in {', '.join(SUFFIXES)} (or these with .gz)")
         elif format_of(self.samples) != format_of(self.target) or self._packed():
@@ -103,10 +110,22 @@ class ScoreSettings:
         """
         if self.output is not None:
             return self.output
+        if self.samples.is_dir():
+            return self.samples / "completions.scored.parquet"
         name = self.samples.name
         packed = ".gz" if name.lower().endswith(".gz") else ""
         stem = Path(name.removesuffix(packed) if packed else name)
         return self.samples.with_name(f"{stem.stem}.scored{stem.suffix}{packed}")
+
+    def _run_problems(self) -> Iterator[str]:
+        """Check that a directory is a run, and that its samples go into Parquet."""
+        if not table_files(self.samples):
+            yield (
+                f"{self.samples} has no table of completions: name a file of samples, or a run of "
+                "TRL that had log_completions=True"
+            )
+        if self.target.suffix != ".parquet":
+            yield f"output must be Parquet, as the tables of a run are, got {self.target}"
 
     def _packed(self) -> bool:
         """Return whether the output is packed in a way that is not written here."""

@@ -129,8 +129,8 @@ def _group_size(report: Report) -> str:
     return (
         f"A group of {math.ceil(median):,} samples of the reference shows the rarest good mode of "
         "a prompt that was seen, with a probability of 95 % (the median over prompts; the most is "
-        f"{math.ceil(most):,}). A training group that is much smaller never sees it, and cannot "
-        "reinforce it."
+        f"{math.ceil(most):,}). A training group that is much smaller hardly ever sees it, and "
+        "cannot reinforce it then."
     )
 
 

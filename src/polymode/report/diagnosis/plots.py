@@ -10,7 +10,7 @@ from polymode.diagnostics.diagnosis import FIGURE_NAMES, POLICIES, Report
 from polymode.metrics.intervals import Estimate
 from polymode.report.blocks import Plot
 from polymode.report.diagnosis.words import COLOURS, SHORT
-from polymode.report.numbers import factor, interval, number, signed
+from polymode.report.numbers import factor, interval, number, percent, signed
 
 __all__ = ["SWEPT", "figure_plots", "sweep_plots", "waterfall_plot"]
 
@@ -177,8 +177,9 @@ def _sweep(report: Report, name: str) -> Plot:
     """Return one figure against beta."""
     sweep = report.sweep
     traces: list[dict[str, Any]] = []
+    told = sweep.frac_reliable >= report.settings.limits.prompts
     for policy, figures in (("target", sweep.target), ("anchored", sweep.anchored)):
-        traces += _band(list(map(float, sweep.betas)), figures[name], policy)
+        traces += _band(sweep.betas, figures[name], policy, told)
     label = FIGURE_NAMES[name]
     axis = {"title": {"text": label}, "rangemode": "tozero"}
     layout = {
@@ -190,13 +191,18 @@ def _sweep(report: Report, name: str) -> Plot:
         f"{label.capitalize()} at other strengths, with {100 * report.settings.level:g} % "
         "intervals. The vertical line is the strength chosen above."
     )
+    if not told.all():
+        caption += (
+            f" Not drawn where fewer than {percent(report.settings.limits.prompts)} of the prompts "
+            "can be trusted."
+        )
     return Plot(f"sweep-{name}", caption, traces, layout)
 
 
-def _band(betas: list[float], found: Estimate, policy: str) -> list[dict[str, Any]]:
-    """Return a line with the band of its intervals."""
-    low, high = (np.asarray(end, dtype=float).tolist() for end in (found.low, found.high))
-    value = np.asarray(found.value, dtype=float).tolist()
+def _band(betas: Any, found: Estimate, policy: str, told: Any) -> list[dict[str, Any]]:
+    """Return a line with the band of its intervals, where it is told."""
+    lines = (betas, found.low, found.high, found.value)
+    betas, low, high, value = (np.asarray(x, dtype=float)[told].tolist() for x in lines)
     name, colour = SHORT[policy], COLOURS[policy]
     edge = {"x": betas, "mode": "lines", "hoverinfo": "skip", "showlegend": False, "opacity": 0.35}
     thin = {"color": colour, "width": 0}

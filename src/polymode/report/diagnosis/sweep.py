@@ -36,6 +36,7 @@ def sweep_widget(report: Report) -> Widget:
         for name in FIGURES
     ]
     lines.append(("share of good modes kept", _line(sweep.kept.value), []))
+    lines.append(("prompts that can be trusted, share", _line(sweep.frac_reliable), []))
     exact = settings.divergence_name == "reverse_kl"
     data = {
         "betas": betas,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from polymode.diagnostics.diagnosis import FIGURE_NAMES, POLICIES, Report, WhatIf
+from polymode.diagnostics.diagnosis import FIGURE_NAMES, POLICIES, Report
 from polymode.report.blocks import Cell, Column, Table
-from polymode.report.diagnosis.words import estimate_cell
+from polymode.report.diagnosis.words import as_it_is, estimate_cell, told
 from polymode.report.numbers import factor, number, percent
 
 __all__ = [
@@ -105,22 +105,22 @@ def what_if_table(report: Report) -> Table:
     Table
         As it is, first; then a row for each change.
     """
-    now = WhatIf("beta", "as it is", "", report.overall["target"], report.budget.kept)
     columns = [Column("change", number=False)]
     columns += [Column(FIGURE_NAMES[name]) for name in _SHOWN]
     columns.append(Column("good modes kept", "share"))
     rows = [
         [
-            Cell(found.name, value=found.name, strong=found is now),
+            Cell(told(found, report), value=found.name, strong=i == 0),
             *(estimate_cell(found.figures.get(name)) for name in _SHOWN),
             estimate_cell(found.kept),
         ]
-        for found in (now, *report.what_ifs)
+        for i, found in enumerate((as_it_is(report), *report.what_ifs))
     ]
     caption = (
         "The target under one change at a time, everything else as it is. Under another threshold "
         "other outputs are good, so that its last columns count others. Below each number the "
-        f"{100 * report.settings.level:g} % interval."
+        f"{100 * report.settings.level:g} % interval. A question mark stands where fewer than "
+        f"{percent(report.settings.limits.prompts)} of the prompts can be trusted about a change."
     )
     return Table("what-ifs", caption, columns, rows)
 

@@ -2,12 +2,23 @@
 
 import numpy as np
 
-from polymode.diagnostics.diagnosis import VERDICTS, Report
+from polymode.diagnostics.diagnosis import VERDICTS, Report, WhatIf
 from polymode.metrics.intervals import Estimate
 from polymode.report.blocks import Cell
 from polymode.report.numbers import interval, number
 
-__all__ = ["COLOURS", "SHORT", "estimate_cell", "facts_of", "one", "subtitle", "title", "verdict"]
+__all__ = [
+    "COLOURS",
+    "SHORT",
+    "as_it_is",
+    "estimate_cell",
+    "facts_of",
+    "one",
+    "subtitle",
+    "title",
+    "told",
+    "verdict",
+]
 
 SHORT = {
     "reference": "reference",
@@ -24,6 +35,43 @@ COLOURS = {
     "policy": "@run-2",
 }
 """The colour of each, the same in every plot."""
+
+
+def as_it_is(report: Report) -> WhatIf:
+    """Return the objective itself, to stand beside what would change it.
+
+    Parameters
+    ----------
+    report : Report
+        The diagnosis.
+
+    Returns
+    -------
+    WhatIf
+        Named "as it is".
+    """
+    reliable = report.verdict.numbers["frac_reliable"]
+    kept, target = report.budget.kept, report.overall["target"]
+    return WhatIf("beta", "as it is", "", target, kept, reliable)
+
+
+def told(change: WhatIf, report: Report) -> str:
+    """Return the name of a change, with a question mark where the samples cannot tell.
+
+    Parameters
+    ----------
+    change : WhatIf
+        The change.
+    report : Report
+        The diagnosis.
+
+    Returns
+    -------
+    str
+        What stands in tables.
+    """
+    doubtful = change.frac_reliable < report.settings.limits.prompts
+    return f"{change.name} ?" if doubtful else change.name
 
 
 def one(estimate: Estimate, position: int) -> Estimate:
