@@ -7,6 +7,7 @@ from typing import Literal
 
 from polymode.core import checks
 from polymode.errors import InputError
+from polymode.language.dtypes import WEIGHTS, Weights
 from polymode.language.scoring.files import SUFFIXES, format_of
 
 __all__ = ["ScoreSettings"]
@@ -40,8 +41,9 @@ class ScoreSettings:
         a column `finished` says that the output was cut off.
     batch_tokens : int
         Tokens of a forward pass, padding included.
-    dtype : {"auto", "float32", "bfloat16"}
-        Of the weights; "auto" is that of the checkpoint.
+    dtype : {"auto", "checkpoint", "float32", "bfloat16"}
+        Of the weights: "checkpoint" is the type that they are kept in, "auto" the same, but float32
+        on processors without units for bfloat16.
     overwrite : bool
         Whether `output` and a column of this name are replaced.
 
@@ -63,7 +65,7 @@ class ScoreSettings:
     chat: bool = False
     end: Literal["auto", "always", "never"] = "auto"
     batch_tokens: int = 2048
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Weights = "auto"
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -71,7 +73,7 @@ class ScoreSettings:
         checks.require(
             checks.known("column", self.column, ("ref_log_prob", "log_prob")),
             checks.known("end", self.end, ("auto", "always", "never")),
-            checks.known("dtype", self.dtype, ("auto", "float32", "bfloat16")),
+            checks.known("dtype", self.dtype, WEIGHTS),
             checks.whole(batch_tokens=self.batch_tokens),
         )
         problems = [
