@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from polymode.devices import fast_dtype
 from polymode.language.embedded import EMBEDDED_MODEL, resolve_model
-from polymode.language.shared_prompt import prefilled_generation, score_completions
+from polymode.language.shared_prompt import score_completions, shared_generation
 from polymode.language.tasks import find_task
 
 HERE = Path(__file__).resolve().parent
@@ -120,7 +120,7 @@ def generate(model: Any, prompt: list[int]) -> torch.Tensor:
 
 def generate_shared(model: Any, prompt: list[int]) -> torch.Tensor:
     """Sample with the prompt computed once."""
-    with prefilled_generation(model):
+    with shared_generation(model):
         return generate(model, prompt)
 
 

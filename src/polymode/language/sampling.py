@@ -12,7 +12,7 @@ from polymode.errors import MissingExtraError
 from polymode.language.dtypes import torch_dtype
 from polymode.language.embedded import resolve_model
 from polymode.language.loading import adapter_base, load_model, load_tokenizer
-from polymode.language.shared_prompt import prefilled_generation
+from polymode.language.shared_prompt import shared_generation
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TransformersEngine:
         ids = torch.tensor([list(prompt)] * n, device=device)
         recorder = _LogProbs(ids.shape[1])
         devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), prefilled_generation(self._model):
+        with torch.random.fork_rng(devices=devices), shared_generation(self._model):
             torch.manual_seed(seed)
             out = self._model.generate(
                 input_ids=ids,
