@@ -29,7 +29,7 @@ from timing import in_turns, keep, one_thread, rates, ratios
 
 from polymode.chemistry import ChemistryRun, SmilesModel, check_config, load_prior
 from polymode.chemistry.models import encode
-from polymode.chemistry.models.sampling import draws_in_bfloat16
+from polymode.devices import fast_dtype
 
 BATCH, STEPS, ROUNDS, LONGEST = 128, 4, 5, 128
 
@@ -43,7 +43,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch, rdBase.BlockLogs():
         sides = {"polymode": ours(prior, Path(scratch) / "exact", "float32")}
-        if draws_in_bfloat16("cpu"):
+        if fast_dtype("cpu") == "bfloat16":
             sides["polymode, bfloat16"] = ours(prior, Path(scratch) / "rounded", "bfloat16")
         sides["plain loop"] = PlainLoop(load_prior(prior)).step
         seconds = in_turns(sides, rounds=ROUNDS, times=STEPS)

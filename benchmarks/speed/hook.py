@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/speed/hook.py
 
-The steps are the demo's: completions of the die prompt by SmolLM2-135M in bfloat16 with LoRA on all
+The steps are the demo's: completions of the die prompt by SmolLM2-135M with LoRA on all
 linear layers, prompts shared, but at a learning rate of 0, so that all sides draw the same. Every
 repeat takes one step of each side in alternating order, after one that is dropped; ratios of step
 times are within a repeat. Writes `benchmarks/speed/results/DATE-hook.json`.
@@ -27,6 +27,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import RLOOConfig, RLOOTrainer
 
+from polymode.devices import fast_dtype
 from polymode.language import TASKS, MARAConfig, MARATrainer, SharedPrompts
 from polymode.language.embedded import EMBEDDED_MODEL, resolve_model
 
@@ -69,6 +70,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "workload": {
             "model": EMBEDDED_MODEL,
+            "dtype": fast_dtype(),
             "task": TASK,
             "new_tokens": NEW,
             "beta": BETA,
@@ -156,7 +158,7 @@ def build(size: int, scratch: str, *, modes: bool = False, **options: Any) -> An
         "use_cpu": True,
     }
     common: dict[str, Any] = {
-        "model": AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16),
+        "model": AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, fast_dtype())),
         "reward_funcs": task.reward,
         "train_dataset": Dataset.from_dict({"prompt": [task.prompt(tokenizer)] * 2}),
         "processing_class": tokenizer,

@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/speed/shared_prompts.py
 
-The workload is the demo's: 64 completions of the die prompt by SmolLM2-135M in bfloat16. Every
-repeat runs both sides in alternating order; ratios are within a repeat. Writes
+The workload is the demo's: 64 completions of the die prompt by SmolLM2-135M, in the type that the
+machine multiplies fastest. Every repeat runs both sides in alternating order; ratios are within a
+repeat. Writes
 `benchmarks/speed/results/DATE-shared-prompts.json`.
 """
 
@@ -21,8 +22,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from polymode.devices import fast_dtype
 from polymode.language.embedded import EMBEDDED_MODEL, resolve_model
-from polymode.language.shared_prompt import prefilled_generation, score_completions
+from polymode.language.shared_prompt import score_completions, shared_generation
 from polymode.language.tasks import find_task
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +36,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     path = resolve_model(EMBEDDED_MODEL)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, fast_dtype()))
     prompt = tokenizer(find_task("die").prompt(tokenizer))["input_ids"]
     completions = [row[len(prompt) :].tolist() for row in generate(model, prompt)]
     rows = [
@@ -61,6 +63,7 @@ def main() -> None:
         "commit": commit,
         "date": date.today().isoformat(),
         "workload": {
+            "dtype": fast_dtype(),
             "completions": N,
             "distinct": len(set(map(tuple, completions))),
             "prompt_tokens": len(prompt),
@@ -117,7 +120,7 @@ def generate(model: Any, prompt: list[int]) -> torch.Tensor:
 
 def generate_shared(model: Any, prompt: list[int]) -> torch.Tensor:
     """Sample with the prompt computed once."""
-    with prefilled_generation(model):
+    with shared_generation(model):
         return generate(model, prompt)
 
 

@@ -22,7 +22,7 @@ from timing import in_turns, keep, one_thread, rates, ratios
 
 from polymode.chemistry import SmilesModel, load_prior, log_likelihood, sample_smiles
 from polymode.chemistry.models import encode
-from polymode.chemistry.models.sampling import draws_in_bfloat16
+from polymode.devices import fast_dtype
 
 ROUNDS, BATCHES, SEED = 7, (128, 512), 0
 Side = Callable[[], Any]
@@ -68,7 +68,7 @@ def seeded() -> torch.Generator:
 
 def drawing(prior: SmilesModel) -> list[tuple[str, int, dict[str, Side]]]:
     """Return what is timed of drawing."""
-    dtypes = ["float32", "bfloat16"] if draws_in_bfloat16("cpu") else ["float32"]
+    dtypes = ["float32", "bfloat16"] if fast_dtype("cpu") == "bfloat16" else ["float32"]
     return [
         (
             f"draw {n} strings",

@@ -14,11 +14,13 @@ def test_scores_a_file_and_says_what_was_written(tmp_path):
     save_tiny_model(tmp_path / "model")
     (tmp_path / "s.jsonl").write_text('{"question": "p", "output": "x"}\nno json\n')
     done = polymode(
-        "score", "s.jsonl", "--model", "./model", "--columns", "prompt=question", cwd=tmp_path
+        *("score", "s.jsonl", "--model", "./model", "--columns", "prompt=question"),
+        *("--dtype", "float32"),
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "1 rows without a score: is not a JSON object" in done.stdout
-    assert done.stdout.endswith("wrote s.scored.jsonl: 2 rows\n")
+    assert done.stdout.endswith("wrote s.scored.jsonl: 2 rows, scored in float32\n")
     first = (tmp_path / "s.scored.jsonl").read_text().splitlines()[0]
     assert list(json.loads(first)) == ["question", "output", "ref_log_prob", "n_tokens"]
 

@@ -104,7 +104,10 @@ def test_a_bad_override_is_named(text, tmp_path):
         ({"method": {"beta": "abc"}}, "method.beta: input should be a valid number"),
         ({"method": {"name": "plaine"}}, "method.name must be"),
         ({"method": {"modes": "exakt"}}, "method.modes:"),
-        ({"model": {"lora_rank": 0}}, "lora_rank 0 trains weights in bfloat16"),
+        (
+            {"model": {"lora_rank": 0, "dtype": "bfloat16"}},
+            "lora_rank 0 trains weights in bfloat16",
+        ),
         ({"rewards": [{"source": "a.b:c", "factor": 1}]}, "unknown key 'rewards.0.factor'"),
     ],
     ids=str,

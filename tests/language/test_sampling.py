@@ -137,6 +137,7 @@ def test_vllm_is_called_by_its_api(tiny_model, monkeypatch):
     made, (prompts, params, given) = stand_in.seen
     assert made == {
         "model": tiny_model,
+        "dtype": "auto",
         "seed": 4,
         "enable_lora": False,
         "logprobs_mode": "raw_logprobs",

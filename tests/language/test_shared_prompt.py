@@ -7,7 +7,7 @@ from trl import RLOOTrainer
 
 from polymode.errors import UnsupportedOptionError
 from polymode.language import MARAConfig, MARATrainer, SharedPrompts, score_completions
-from polymode.language.shared_prompt import prefilled_generation
+from polymode.language.shared_prompt import shared_generation
 from tests.language.runs import make_trainer, prescribe_samples
 
 PROMPTS = ["roll: ", "pick one: ", "roll: ", "roll: ", "a"]
@@ -65,46 +65,116 @@ def test_entropy_is_that_of_the_next_token_distribution(model, ids):
     assert not scores.entropies.requires_grad
 
 
-def test_only_distinct_tokens_are_computed(model, ids):
-    widths = []
-    model.register_forward_hook(
-        lambda _module, _args, kwargs, _out: widths.append(kwargs["input_ids"].shape),
+def shapes_seen(model):
+    """Keep the shape of what enters the layers, and how many positions get logits."""
+    tokens, logits = [], []
+    model.model.register_forward_hook(
+        lambda _module, _args, kwargs, _out: tokens.append(tuple(kwargs["input_ids"].shape)),
         with_kwargs=True,
     )
-    prompts, completions = ids
-    score_completions(model, prompts[:1] * 64, completions[:1] * 64)
-    stem, branch = len(prompts[0]) - 1, len(completions[0])
-    assert widths == [(1, stem + branch)]
+    model.lm_head.register_forward_hook(
+        lambda _module, _args, out: logits.append(tuple(out.shape[:2]))
+    )
+    return tokens, logits
 
 
-def test_prefilled_generation_gives_the_same_greedy_samples(model, ids):
+def test_each_beginning_is_computed_once(model, ids):
+    tokens, logits = shapes_seen(model)
+    prompt = ids[0][0]
+    # A root, then a, ab, abc (behind which comes d or e), then b: five columns predict.
+    texts = [[7, 8, 9, 10], [7, 8, 9, 11], [7, 8], [8, 7], [7, 8]]
+    score_completions(model, [prompt] * 64, texts * 12 + texts[:4])
+    assert tokens == [(1, len(prompt) - 1 + 5)]
+    assert logits == [(1, 5)]
+
+
+def test_a_tree_sees_its_branch_alone(model, ids):
+    prompts = [ids[0][0]] * 4 + [ids[0][1]] * 2
+    completions = [[7, 8, 9, 10], [7, 8, 10, 9], [7], [8, 8, 9], [7, 8], [9, 7, 8, 9, 10]]
+    scores = score_completions(model, prompts, completions)
+    for row, keep, expected in zip(
+        scores.log_probs, scores.keep, one_by_one(model, prompts, completions), strict=True
+    ):
+        torch.testing.assert_close(row[keep], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_models_that_give_all_logits_are_scored_as_well(model, ids, monkeypatch):
+    expected = score_completions(model, *ids)
+    forward = model.forward
+    # As models of hub code do: no option for fewer logits.
+    monkeypatch.setattr(
+        model,
+        "forward",
+        lambda input_ids, attention_mask, position_ids, use_cache: forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            use_cache=use_cache,
+        ),
+    )
+    found = score_completions(model, *ids)
+    torch.testing.assert_close(found.log_probs, expected.log_probs)
+
+
+def of_two_prompts(ids, n=3):
+    """Rows of a short and a long prompt, padded on the left, `n` of each."""
     short, long = ids[0][0], ids[0][1]
     pad = len(long) - len(short)
-    input_ids = torch.tensor([long] * 3 + [[0] * pad + short] * 3)
-    mask = torch.tensor([[1] * len(long)] * 3 + [[0] * pad + [1] * len(short)] * 3)
-    options = {"do_sample": False, "max_new_tokens": 6, "pad_token_id": 0, "eos_token_id": 1}
-    plain = model.generate(input_ids=input_ids, attention_mask=mask, **options)
-    with prefilled_generation(model):
-        shared = model.generate(input_ids=input_ids, attention_mask=mask, **options)
+    input_ids = torch.tensor([long] * n + [[0] * pad + short] * n)
+    mask = torch.tensor([[1] * len(long)] * n + [[0] * pad + [1] * len(short)] * n)
+    return {"input_ids": input_ids, "attention_mask": mask, "pad_token_id": 0, "eos_token_id": 1}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_shared_generation_gives_the_same_greedy_samples(model, ids, own):
+    rows = {**of_two_prompts(ids), "do_sample": False, "max_new_tokens": 6}
+    if own:  # as accelerate leaves models
+        model.forward = model.forward
+    before = vars(model).get("forward")
+    plain = model.generate(**rows)
+    with shared_generation(model):
+        shared = model.generate(**rows)
     assert torch.equal(plain, shared)
-    assert "generate" not in vars(model)  # the model is left as it was
+    assert vars(model).get("forward") is before  # the model is left as it was
 
 
-def test_prompts_are_prefilled_once(model, ids):
-    rows = []
-    model.register_forward_hook(
-        lambda _module, _args, kwargs, _out: rows.append(len(kwargs["input_ids"])), with_kwargs=True
-    )
-    input_ids = torch.tensor([ids[0][0]] * 8)
-    with prefilled_generation(model):
-        model.generate(
-            input_ids=input_ids,
-            attention_mask=torch.ones_like(input_ids),
-            max_new_tokens=2,
-            min_new_tokens=2,
-            pad_token_id=0,
-        )
-    assert rows == [1, 8, 8]
+@pytest.mark.parametrize("options", [{}, {"repetition_penalty": 1.3, "top_k": 5}], ids=str)
+def test_shared_generation_draws_the_same_samples(model, ids, options):
+    """Same distribution for each row and the same random numbers: the same tokens."""
+    rows = {**of_two_prompts(ids, n=20), "do_sample": True, "max_new_tokens": 8, **options}
+    torch.manual_seed(5)
+    plain = model.generate(**rows)
+    torch.manual_seed(5)
+    with shared_generation(model):
+        shared = model.generate(**rows)
+    assert torch.equal(plain, shared)
+    assert len(torch.unique(plain, dim=0)) > 10
+
+
+def test_a_step_computes_what_is_distinct(model, ids):
+    tokens, _ = shapes_seen(model)
+    rows = of_two_prompts(ids, n=20)
+    torch.manual_seed(0)
+    with shared_generation(model):
+        out = model.generate(**rows, do_sample=True, max_new_tokens=4, min_new_tokens=4)
+    width = rows["input_ids"].shape[1]
+    expected = [(2, width)]
+    expected += [(len(torch.unique(out[:, : width + i], dim=0)), 1) for i in (1, 2, 3)]
+    assert tokens == expected
+    assert expected[1][0] < 40
+
+
+def test_adapters_generate_with_shared_rows(model, ids):
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, LoraConfig(r=2, init_lora_weights=False))
+    rows = {**of_two_prompts(ids), "do_sample": False, "max_new_tokens": 6}
+    plain = adapted.generate(**rows)
+    tokens, _ = shapes_seen(adapted.get_base_model())
+    with shared_generation(adapted):
+        assert torch.equal(adapted.generate(**rows), plain)
+    assert tokens[0][0] == 2
 
 
 class FastMARATrainer(MARATrainer, SharedPrompts, RLOOTrainer):

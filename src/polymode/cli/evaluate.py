@@ -13,6 +13,7 @@ from rich.text import Text
 
 from polymode.cli.runs import RUNS, last_run, new_run, quiet_hosts
 from polymode.errors import MissingExtraError
+from polymode.language.dtypes import Weights
 from polymode.language.evaluation_settings import EvaluationSettings
 from polymode.language.tasks import TASKS
 
@@ -119,6 +120,13 @@ def evaluate(
     engine: Annotated[
         Literal["transformers", "vllm"], typer.Option(help="What samples.")
     ] = "transformers",
+    dtype: Annotated[
+        Weights,
+        typer.Option(
+            help="Of the weights: checkpoint is the type that they are kept in; auto the same, but "
+            "float32 on processors without units for bfloat16."
+        ),
+    ] = _DEFAULTS.dtype,
     out: Annotated[
         Path | None,
         typer.Option(help=f"Directory of the run. Default: a new one under {RUNS}/."),
@@ -149,6 +157,7 @@ def evaluate(
         cluster_cosine=cluster_cosine,
         vocabulary_size=vocabulary_size,
         engine=engine,
+        dtype=dtype,
     )
     settings.load_tasks()  # `evaluate` does so, too; here it costs no loading
     out = out or (last_run("evaluate") if resume else new_run("evaluate"))

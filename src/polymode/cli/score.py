@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from polymode.cli.runs import quiet_hosts
 from polymode.errors import MissingExtraError
+from polymode.language.dtypes import Weights
 
 if TYPE_CHECKING:
     from polymode.language.scoring.run import Scored
@@ -75,8 +76,11 @@ def score(
         int, typer.Option(help="Tokens of a forward pass: fewer need less memory.")
     ] = 2048,
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Of the weights; auto is that of the checkpoint, as a trainer has it."),
+        Weights,
+        typer.Option(
+            help="Of the weights: checkpoint is the type that they are kept in; auto the same, but "
+            "float32 on processors without units for bfloat16."
+        ),
     ] = "auto",
     last: Annotated[int, typer.Option(help="Of a run, its last N tables are scored.")] = 10,
     overwrite: Annotated[
@@ -109,7 +113,9 @@ def score(
         console.print(f"· {done.n_resumed:,} rows were scored before", markup=False)
     for problem, n in done.problems.items():
         console.print(f"· {n:,} rows without a score: {problem}", markup=False)
-    console.print(f"wrote {settings.target}: {done.n_rows:,} rows", soft_wrap=True, markup=False)
+    weights = "the type of the checkpoint" if done.dtype == "checkpoint" else done.dtype
+    line = f"wrote {settings.target}: {done.n_rows:,} rows, scored in {weights}"
+    console.print(line, soft_wrap=True, markup=False)
 
 
 def _run(settings: "ScoreSettings", console: Console) -> "Scored":

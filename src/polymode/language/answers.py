@@ -9,7 +9,7 @@ import torch
 
 from polymode.core import Divergence, anchor, optimal_policy
 from polymode.errors import ArgumentError
-from polymode.language.shared_prompt import prefilled_generation, score_completions
+from polymode.language.shared_prompt import score_completions, shared_generation
 from polymode.language.tasks import Level, PickingTask
 from polymode.metrics import entropy, total_variation
 
@@ -119,7 +119,7 @@ def sample_answers(
     )  # `generate` draws from torch's global generator: put it back afterwards
     torch.manual_seed(seed)
     try:
-        with prefilled_generation(model):
+        with shared_generation(model):
             out = model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),

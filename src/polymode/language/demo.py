@@ -8,7 +8,7 @@ told what happens.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -28,6 +28,7 @@ from polymode.language.answers import (
 )
 from polymode.language.config import MARAConfig
 from polymode.language.demo_run import DemoSettings, check_run
+from polymode.language.dtypes import fast_dtype, kept_dtype, settled, torch_dtype
 from polymode.language.embedded import resolve_model
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
@@ -73,6 +74,8 @@ def run_demo(
     InputError
         If `out` holds a run already and `resume` is off, or holds a run with other settings.
     """
+    dtype = settled(settings.dtype, kept_dtype(out, "dtype"), fast_dtype)
+    settings = replace(settings, dtype=dtype)
     check_run(settings, out, resume=resume)
     task = TASKS[settings.task]
     reporter.stage(f"loading {settings.model}")
@@ -183,11 +186,11 @@ def _make_trainer(
         "report_to": "none",
         "disable_tqdm": True,
         "gradient_checkpointing": False,  # answers are a few tokens: memory is no concern
-        "bf16": False,  # the weights are bfloat16 already; autocast would touch the float32 adapter
+        "bf16": False,  # the weights have a type of their own; autocast would touch the adapter
         "use_cpu": not torch.cuda.is_available(),
     }
     common: dict[str, Any] = {
-        "model": load_model(path, dtype=torch.bfloat16),
+        "model": load_model(path, dtype=torch_dtype(settings.dtype)),
         "reward_funcs": task.reward,
         "train_dataset": Dataset.from_dict({"prompt": [task.prompt(tokenizer)] * settings.steps}),
         "processing_class": tokenizer,

@@ -12,6 +12,8 @@ from polymode.language.embedded import EMBEDDED_MODEL
 from polymode.language.runs import SETTINGS, check_directory, nothing_to_resume
 from polymode.language.tasks import TASKS, Level
 
+DTYPES = ("auto", "float32", "bfloat16")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
@@ -39,6 +41,9 @@ class DemoSettings:
     answer, from which no sample leads back."""
     lora_rank: int = 16
     """Rank of the adapter on all linear layers."""
+    dtype: str = "auto"
+    """Type of the weights in training: bfloat16, float32, or auto: bfloat16 where the machine has
+    units for it, else float32. What a run began in is kept with it."""
     n_samples: int = 512
     """Completions drawn to check the exact measurement."""
     save_every: int = 10
@@ -54,6 +59,8 @@ class DemoSettings:
             yield f"task must be one of {', '.join(TASKS)}, got {self.task!r}"
         if self.level not in get_args(Level):
             yield f"level must be one of {', '.join(get_args(Level))}, got {self.level!r}"
+        if self.dtype not in DTYPES:
+            yield f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}"
         for name, least in (
             ("steps", 1),
             ("seed", 0),

@@ -5,13 +5,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from polymode.errors import InputError
+from polymode.language.dtypes import kept_dtype, sampling_dtype, settled
 from polymode.language.embedder import DEFAULT_EMBEDDER, Embedder
 from polymode.language.evaluation_settings import EvaluationSettings
 from polymode.language.measures import REWARDED, SEMANTIC, Samples, estimate
@@ -58,6 +59,8 @@ def evaluate(
     ConfigError
         If lines of the file of prompts are not what they must be.
     """
+    dtype = settled(settings.dtype, kept_dtype(out, "dtype"), sampling_dtype)
+    settings = replace(settings, dtype=dtype)
     check_evaluation(settings, out, resume=resume)
     tasks = settings.load_tasks()
     out.mkdir(parents=True, exist_ok=True)
@@ -121,6 +124,7 @@ def _engine(settings: EvaluationSettings, model: str) -> Engine:
         model,
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,
+        dtype=settings.dtype,
         seed=settings.seed,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polymode.errors import ArgumentError, ConfigError, InputError, MissingExtraError
+from polymode.language.dtypes import WEIGHTS, Weights
 from polymode.language.prompts import EvaluationTask, Reward, from_task, read_prompts
 from polymode.language.tasks import find_task
 from polymode.metrics import ModeFunction, mode_function
@@ -52,6 +53,9 @@ class EvaluationSettings:
     """Completions whose embeddings have at least this cosine are one cluster."""
     vocabulary_size: int = 50257
     """Vocabulary of the expected number of distinct n-grams (EAD)."""
+    dtype: Weights = "auto"
+    """Of the weights: checkpoint (the type that they are kept in), float32, bfloat16, or auto:
+    checkpoint, but float32 on processors without units for bfloat16."""
     engine: str = "transformers"
     """What samples: "transformers" or "vllm"."""
 
@@ -90,6 +94,8 @@ class EvaluationSettings:
             yield f"threshold must be a finite number, got {self.threshold!r}"
         if not -1 <= self.cluster_cosine <= 1:
             yield f"cluster_cosine must be in [-1, 1], got {self.cluster_cosine!r}"
+        if self.dtype not in WEIGHTS:
+            yield f"dtype must be one of {', '.join(WEIGHTS)}, got {self.dtype!r}"
         if self.engine not in ENGINES:
             yield f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}"
         yield from self._path_problems()

@@ -42,8 +42,9 @@ class ModelSection(_Section):
 
     name: str = "smollm2-135m"
     """`smollm2-135m` (ships as a package), a directory, or a hub id."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "bfloat16"
-    """Type of the weights."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Type of the weights; `auto` is bfloat16 for adapters where the machine has units for it,
+    else float32. A run is resumed in the type that it began in."""
     lora_rank: int = Field(default=16, ge=0)
     """Rank of the LoRA adapter on all linear layers; 0 trains all weights."""
     lora_alpha: float | None = Field(default=None, gt=0)

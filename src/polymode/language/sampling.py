@@ -9,9 +9,10 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from polymode.errors import MissingExtraError
+from polymode.language.dtypes import torch_dtype
 from polymode.language.embedded import resolve_model
 from polymode.language.loading import adapter_base, load_model, load_tokenizer
-from polymode.language.shared_prompt import prefilled_generation
+from polymode.language.shared_prompt import shared_generation
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,15 @@ def batch_seed(seed: int, *, task: str, prompt_id: str, batch: int) -> int:
 
 
 def load_engine(
-    name: str, model: str, *, max_new_tokens: int, temperature: float, seed: int = 0
+    name: str,
+    model: str,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    dtype: str = "checkpoint",
+    seed: int = 0,
 ) -> Engine:
-    """Load a model behind an engine: "transformers" or "vllm".
+    """Load a model behind an engine: "transformers" or "vllm"; `dtype` is one of `WEIGHTS`.
 
     Raises
     ------
@@ -57,9 +64,15 @@ def load_engine(
         If vLLM is asked for and not installed.
     """
     if name == "vllm":
-        return VLLMEngine(model, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        return VLLMEngine(
+            model,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            dtype="auto" if dtype == "checkpoint" else dtype,  # as vLLM calls it
+            seed=seed,
+        )
     return TransformersEngine(
-        load_model(model),
+        load_model(model, dtype=torch_dtype(dtype)),
         load_tokenizer(model),
         max_new_tokens=max_new_tokens,
         temperature=temperature,
@@ -96,7 +109,7 @@ class TransformersEngine:
         ids = torch.tensor([list(prompt)] * n, device=device)
         recorder = _LogProbs(ids.shape[1])
         devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), prefilled_generation(self._model):
+        with torch.random.fork_rng(devices=devices), shared_generation(self._model):
             torch.manual_seed(seed)
             out = self._model.generate(
                 input_ids=ids,
@@ -146,7 +159,9 @@ class _LogProbs(LogitsProcessor):
 class VLLMEngine:
     """Sampling by vLLM's own API."""
 
-    def __init__(self, model: str, *, max_new_tokens: int, temperature: float, seed: int) -> None:
+    def __init__(
+        self, model: str, *, max_new_tokens: int, temperature: float, dtype: str, seed: int
+    ) -> None:
         try:
             import vllm  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError as error:
@@ -158,6 +173,7 @@ class VLLMEngine:
         self._options = {"max_tokens": max_new_tokens, "temperature": temperature, "logprobs": 0}
         self._llm = self._vllm.LLM(
             model=resolve_model(base) if base else path,
+            dtype=dtype,
             seed=seed,
             enable_lora=base is not None,
             logprobs_mode="raw_logprobs",  # at temperature 1

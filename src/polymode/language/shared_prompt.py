@@ -1,82 +1,98 @@
-"""Log-probabilities and samples of many completions of few prompts, each prompt computed once.
+"""Log-probabilities and samples of many completions of few prompts, each beginning computed once.
 
-A group of `G` completions repeats its prompt `G` times, and short answers repeat each other. Here
-every distinct prompt becomes one row, `[prompt, branch, branch, …]`, with one branch per *distinct*
-completion; an attention mask lets a branch see the prompt and itself. The result is the same as
-scoring every row alone (up to the rounding of the model's dtype), for `P + n_distinct * L` tokens
-instead of `G * (P + L)`.
+A group of `G` completions repeats its prompt `G` times, and completions that begin alike repeat
+each other. Both are a tree: a node for each distinct beginning of a completion, behind one stem for
+the prompt. When completions are scored, a prompt and its tree are one row, and an attention mask
+lets a node see the prompt and what leads to the node. When they are sampled, each step computes one
+row for each distinct beginning. The result is that of rows of their own (up to the rounding of the
+model's dtype), for `P + n_nodes` tokens instead of `G * (P + L)`.
 """
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from polymode.errors import UnsupportedOptionError
 
 TokenIds = tuple[int, ...]
 
 
+class _Tree:
+    """A prompt and the beginnings of its completions, a column for each token.
+
+    The last token of the prompt is the root of the tree: it predicts the first new token.
+    """
+
+    def __init__(self, prompt: TokenIds) -> None:
+        self.tokens = list(prompt)
+        self.positions = list(range(len(prompt)))
+        self.parents = [max(0, i - 1) for i in self.positions]
+        self.root = len(prompt) - 1
+        self._column: dict[tuple[int, int], int] = {}
+
+    def predictors(self, completion: TokenIds) -> list[int]:
+        """Return the column that predicts each token, made where it is not there yet."""
+        here = self.root
+        found = [here]
+        for token in completion[:-1]:
+            if (here, token) not in self._column:
+                self._column[here, token] = len(self.tokens)
+                self.tokens.append(token)
+                self.positions.append(self.positions[here] + 1)
+                self.parents.append(here)
+            here = self._column[here, token]
+            found.append(here)
+        return found
+
+
 @dataclass(frozen=True)
 class _Packed:
-    """Distinct prompts as rows, distinct completions as branches."""
+    """Distinct prompts as rows, with their trees."""
 
     input_ids: torch.Tensor  # (rows, width)
     positions: torch.Tensor  # (rows, width)
-    segments: torch.Tensor  # (rows, width): 0 prompt, k branch k, -1 padding
-    source: (
-        torch.Tensor
-    )  # (n_branches, longest): flat index of the token that predicts; 0 where padded
-    next_ids: torch.Tensor  # (n_branches, longest): the predicted token; 0 where padded
-    keep: torch.Tensor  # (n_branches, longest): True where a token was asked for
-    branch_of: torch.Tensor  # (n,): branch of every completion that was passed in
+    sees: torch.Tensor  # (rows, width, width): True where a token sees another
+    n_predicting: int  # columns from the end in which anything is predicted
+    nodes: torch.Tensor  # (n_nodes,): those columns that predict, flat
+    node_of: torch.Tensor  # (n, longest): node that predicts a token; 0 where padded
+    next_ids: torch.Tensor  # (n, longest): the predicted token; 0 where padded
+    keep: torch.Tensor  # (n, longest): True where a token was asked for
 
 
 def _pack(prompts: Sequence[TokenIds], completions: Sequence[TokenIds]) -> _Packed:
-    rows: dict[TokenIds, dict[TokenIds, int]] = {}
-    order: dict[tuple[TokenIds, TokenIds], int] = {}
-    for prompt, completion in zip(prompts, completions, strict=True):
-        if (prompt, completion) not in order:
-            branches = rows.setdefault(prompt, {})
-            order[prompt, completion] = branches[completion] = len(order)
-    lengths = [len(p) - 1 + sum(map(len, branches)) for p, branches in rows.items()]
-    shape, longest = (len(rows), max(lengths)), max(map(len, completions))
-    ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-    segments = torch.full(shape, -1)
-    source = torch.zeros((len(order), longest), dtype=torch.long)
-    next_ids, keep = torch.zeros_like(source), torch.zeros_like(source, dtype=torch.bool)
-    for row, (prompt, branches) in enumerate(rows.items()):
-        stem = (
-            len(prompt) - 1
-        )  # the prompt's last token opens every branch: it predicts the first new token
-        ids[row, :stem] = torch.tensor(prompt[:-1])
-        positions[row, :stem] = torch.arange(stem)
-        segments[row, :stem] = 0
-        start = stem
-        for number, (completion, branch) in enumerate(branches.items(), start=1):
-            here = slice(start, start + len(completion))
-            ids[row, here] = torch.tensor((prompt[-1], *completion[:-1]))
-            positions[row, here] = torch.arange(stem, stem + len(completion))
-            segments[row, here] = number
-            source[branch, : len(completion)] = row * shape[1] + torch.arange(here.start, here.stop)
-            next_ids[branch, : len(completion)] = torch.tensor(completion)
-            keep[branch, : len(completion)] = True
-            start = here.stop
-    branch_of = torch.tensor([order[pair] for pair in zip(prompts, completions, strict=True)])
-    return _Packed(ids, positions, segments, source, next_ids, keep, branch_of)
-
-
-def _attention_mask(segments: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Additive mask, shape (rows, 1, width, width): causal within the prompt and each branch."""
-    same = segments[:, :, None] == segments[:, None, :]
-    prompt = segments[:, None, :] == 0
-    width = segments.shape[1]
-    allowed = (same | prompt) & torch.ones(width, width, device=segments.device).tril().bool()
-    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)[
-        :, None
+    trees: dict[TokenIds, _Tree] = {}
+    columns = [
+        trees.setdefault(prompt, _Tree(prompt)).predictors(completion)
+        for prompt, completion in zip(prompts, completions, strict=True)
     ]
+    row_of = {prompt: row for row, prompt in enumerate(trees)}
+    width = max(len(tree.tokens) for tree in trees.values())
+    n_predicting = width - min(tree.root for tree in trees.values())
+    shape, longest = (len(trees), width), max(map(len, completions))
+    ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    sees = torch.eye(width, dtype=torch.bool).repeat(len(trees), 1, 1)
+    for row, tree in enumerate(trees.values()):
+        n = len(tree.tokens)
+        ids[row, :n], positions[row, :n] = torch.tensor(tree.tokens), torch.tensor(tree.positions)
+        sees[row, : tree.root + 1] = torch.ones(tree.root + 1, width, dtype=torch.bool).tril()
+        for column in range(tree.root + 1, n):  # parents come first
+            sees[row, column] |= sees[row, tree.parents[column]]
+    source = torch.zeros((len(columns), longest), dtype=torch.long)
+    next_ids, keep = torch.zeros_like(source), torch.zeros_like(source, dtype=torch.bool)
+    for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        n, start = len(completion), row_of[prompt] * n_predicting - (width - n_predicting)
+        source[i, :n] = torch.tensor(columns[i]) + start
+        next_ids[i, :n] = torch.tensor(completion)
+        keep[i, :n] = True
+    nodes, inverse = torch.unique(source[keep], return_inverse=True)
+    node_of = torch.zeros_like(source).masked_scatter(keep, inverse)
+    return _Packed(ids, positions, sees, n_predicting, nodes, node_of, next_ids, keep)
 
 
 @dataclass(frozen=True)
@@ -130,26 +146,35 @@ def score_completions(
     _check_attention(model)
     packed = _pack([tuple(p) for p in prompts], [tuple(c) for c in completions])
     device, dtype = next((p.device, p.dtype) for p in model.parameters())
-    segments = packed.segments.to(device)
+    sees = packed.sees[:, None].to(device)
+    mask = torch.zeros(sees.shape, dtype=dtype, device=device)
     outputs = model(
         input_ids=packed.input_ids.to(device),
-        attention_mask=_attention_mask(segments, dtype),
+        attention_mask=mask.masked_fill_(~sees, torch.finfo(dtype).min),
         position_ids=packed.positions.to(device),
         use_cache=False,
+        **_last(model, packed.n_predicting),
     )
-    source, keep = packed.source.to(device), packed.keep.to(device)
-    logits = outputs.logits.flatten(0, 1)[source[keep]].float() / temperature
-    log_p = logits.log_softmax(-1)
-    asked = log_p.gather(-1, packed.next_ids.to(device)[keep][:, None])[:, 0]
+    predicting = outputs.logits[:, -packed.n_predicting :].flatten(0, 1)
+    log_p = (predicting[packed.nodes.to(device)].float() / temperature).log_softmax(-1)
+    node_of, keep = packed.node_of.to(device), packed.keep.to(device)
+    log_probs = log_p[node_of, packed.next_ids.to(device)].masked_fill(~keep, 0.0)
     with torch.no_grad():
-        entropy = torch.special.entr(log_p.exp()).sum(-1)
-    branch_of = packed.branch_of.to(device)
+        entropies = torch.special.entr(log_p.exp()).sum(-1)[node_of].masked_fill(~keep, 0.0)
+    return TokenScores(log_probs, entropies, keep)
 
-    def unpack(values: torch.Tensor) -> torch.Tensor:
-        grid = torch.zeros(source.shape, dtype=values.dtype, device=device)
-        return grid.masked_scatter(keep, values)[branch_of]
 
-    return TokenScores(unpack(asked), unpack(entropy), keep[branch_of])
+def _last(model: Any, n: int) -> dict[str, int]:
+    """Ask for the logits of the last `n` columns alone, of models that know how to."""
+    forward = _innermost(model).forward
+    known = "logits_to_keep" in inspect.signature(forward).parameters
+    return {"logits_to_keep": n} if known else {}
+
+
+def _innermost(model: Any) -> Any:
+    """Return the model of transformers below the wrappers of DDP and PEFT."""
+    model = getattr(model, "module", model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _check_attention(model: Any) -> None:
@@ -167,42 +192,68 @@ def _check_attention(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def prefilled_generation(model: Any) -> Generator[None]:
-    """Within the block, `model.generate` computes each distinct prompt once and copies its cache.
+def shared_generation(model: Any) -> Generator[None]:
+    """Within the block, `model.generate` computes rows that are alike so far once.
 
-    Sampling draws from the same distribution as before; only the first pass over repeated prompts
-    is shared.
+    Sampling draws from the same distribution as before, token by token and row by row; only rows
+    with the same prompt and the same beginning share a forward pass. For models whose cache is a
+    `DynamicCache`, and searches that never reorder rows (no beams); other caches are left alone.
     """
-    generate = model.generate
-
-    def generate_from_shared_prompts(
-        input_ids: torch.Tensor, attention_mask: torch.Tensor, **kwargs: Any
-    ) -> Any:
-        both = torch.cat([input_ids, attention_mask], dim=1)
-        distinct, copy_of = torch.unique(both, dim=0, return_inverse=True)
-        stem = input_ids.shape[1] - 1  # the last prompt token is left for `generate` itself
-        if len(distinct) == len(both) or stem == 0:
-            return generate(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
-        ids, mask = distinct[:, :stem], distinct[:, input_ids.shape[1] : -1]
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        with torch.no_grad():
-            cache = model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True
-            ).past_key_values
-        cache.batch_select_indices(copy_of)
-        return generate(
-            input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, **kwargs
-        )
-
-    model.generate = generate_from_shared_prompts
+    inner = _innermost(model)
+    own = vars(inner).get("forward")
+    inner.forward = _SharedRows(inner.forward).forward
     try:
         yield
     finally:
-        del model.generate
+        if own is None:
+            del inner.forward
+        else:
+            inner.forward = own
+
+
+class _SharedRows:
+    """A forward pass whose cache has one row for each distinct row of tokens so far."""
+
+    def __init__(self, forward: Any) -> None:
+        @functools.wraps(forward)  # `generate` reads the signature
+        def shared(*args: Any, **kwargs: Any) -> Any:
+            return self._shared(*args, **kwargs)
+
+        self.forward = shared
+        self._forward = forward
+        self._cache: DynamicCache | None = None
+        self._row_of = torch.empty(0)  # row of the cache that belongs to each row of the caller
+
+    def _shared(self, *args: Any, **kwargs: Any) -> Any:
+        cache, ids = kwargs.get("past_key_values"), kwargs.get("input_ids")
+        if args or ids is None or not isinstance(cache, DynamicCache):
+            return self._forward(*args, **kwargs)
+        if cache is not self._cache:
+            n, empty = len(ids), cache.get_seq_length() == 0
+            rows = torch.zeros(n, dtype=torch.long) if empty else torch.arange(n)
+            self._cache, self._row_of = cache, rows.to(ids.device)
+        mask = kwargs.get("attention_mask")
+        now = ids if mask is None else torch.cat([ids, mask[:, -ids.shape[1] :].long()], dim=1)
+        both = torch.cat([self._row_of[:, None], now], dim=1)
+        distinct, alike = torch.unique(both, dim=0, return_inverse=True)
+        first = torch.full((len(distinct),), len(ids), device=ids.device)
+        first.scatter_reduce_(0, alike, torch.arange(len(ids), device=ids.device), "amin")
+        cache.batch_select_indices(distinct[:, 0])
+        of_rows = ("input_ids", "attention_mask", "position_ids")
+        part = {k: v[first] for k, v in kwargs.items() if k in of_rows and _is_per_row(v, ids)}
+        outputs = self._forward(**{**kwargs, **part})
+        self._row_of = alike
+        outputs.logits = outputs.logits[alike]
+        return outputs
+
+
+def _is_per_row(value: Any, ids: torch.Tensor) -> bool:
+    """Return whether a tensor has a row for each row of the tokens: positions may have one."""
+    return isinstance(value, torch.Tensor) and len(value) == len(ids)
 
 
 class SharedPrompts:
-    """Mixin for TRL's group trainers: score and sample with each prompt computed once per step.
+    """Mixin for TRL's group trainers: score and sample with each beginning computed once per step.
 
     Place it between an anchored trainer and its host, `class Fast(MARATrainer, SharedPrompts,
     RLOOTrainer)`, or left of a plain one. It pays where completions are short and prompts repeat;
@@ -247,5 +298,5 @@ class SharedPrompts:
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         host: Any = super()
-        with prefilled_generation(self.accelerator.unwrap_model(self.model)):
+        with shared_generation(self.accelerator.unwrap_model(self.model)):
             return host._generate_single_turn(*args, **kwargs)

@@ -22,6 +22,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from polymode.errors import InputError
 from polymode.language.clusters import ClusterModes
 from polymode.language.data import Prompts, load_prompts
+from polymode.language.dtypes import fast_dtype, kept_dtype, settled, torch_dtype
 from polymode.language.embedded import resolve_model
 from polymode.language.ensembling import interpolate_checkpoints
 from polymode.language.hook import ShapingMixin
@@ -70,11 +71,12 @@ def train_language(
         If a setting would silently change the target.
     """
     started = time.perf_counter()
+    recipe = _settled(recipe, out)
     check_run(recipe, out, resume=resume)
     PartialState(cpu=not torch.cuda.is_available())  # each process to its own device
     tokenizer = load_tokenizer(recipe.model.name)
     _refuse_adapter(recipe)
-    model = load_model(recipe.model.name, dtype=_dtype(recipe.model.dtype))
+    model = load_model(recipe.model.name, dtype=torch_dtype(recipe.model.dtype))
     prompts = load_prompts(recipe.data, tokenizer=tokenizer)
     trainer = make_trainer(recipe, out, model, tokenizer, prompts)
     if trainer.accelerator.is_main_process:
@@ -97,6 +99,7 @@ def train_language(
         "steps": trainer.state.global_step,
         "resumed_from": checkpoint and checkpoint.name,
         "seconds": time.perf_counter() - started,
+        "dtype": recipe.model.dtype,
         "task": report(final),
     }
     if trainer.accelerator.is_main_process:
@@ -121,7 +124,17 @@ def check_run(recipe: Recipe, out: Path, *, resume: bool) -> None:
     """
     if int(os.environ.get("RANK", "0")) > 0:
         return
-    check_directory(_settings(recipe), out, resume=resume, what="training run")
+    settings = _settings(_settled(recipe, out))
+    check_directory(settings, out, resume=resume, what="training run")
+
+
+def _settled(recipe: Recipe, out: Path) -> Recipe:
+    """Return a recipe that names its type of weights: that of the run which `out` holds, if any."""
+    kept = kept_dtype(out, "model", "dtype")
+    by_rank = "float32" if recipe.model.lora_rank == 0 else None  # updates have to survive
+    dtype = settled(recipe.model.dtype, kept or by_rank, fast_dtype)
+    model = recipe.model.model_copy(update={"dtype": dtype})
+    return recipe.model_copy(update={"model": model})
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
@@ -219,11 +232,6 @@ def _clusters(cosine: str) -> ClusterModes:
     except ValueError as error:
         reason = f"method.modes must be cluster or cluster:COSINE, got {cosine!r}"
         raise InputError(f"{reason}: {error}") from error
-
-
-def _dtype(name: str) -> Any:
-    """Return a type of torch by its name."""
-    return name if name == "auto" else getattr(torch, name)
 
 
 def _lora(recipe: Recipe) -> LoraConfig | None:

@@ -23,12 +23,11 @@ from polymode.chemistry.learner.rows import Rows
 from polymode.chemistry.learner.targets import AnchoredModes, ShaperTarget, Target
 from polymode.chemistry.models import SmilesModel, sample_smiles
 from polymode.chemistry.models.interface import Trace
-from polymode.chemistry.models.sampling import MOST_TRACED, draws_in_bfloat16
+from polymode.chemistry.models.sampling import MOST_TRACED
 from polymode.chemistry.oracles import Oracle, Scores
+from polymode.devices import fast_dtype
 
 __all__ = ["Learner", "Step"]
-
-_EXACT = {"auto", "float32"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +196,10 @@ class Learner:
     def _trace(self) -> Trace | None:
         """Return what saves the policy a second pass over what it draws, where that is exact."""
         settings = self.config.learner
-        rounded = settings.sample_dtype == "auto" and draws_in_bfloat16(self.policy.device.type)
-        exact = not rounded and {settings.sample_dtype, settings.likelihood_dtype} <= _EXACT
+        sampled = settings.sample_dtype
+        if sampled == "auto":
+            sampled = fast_dtype(self.policy.device.type)
+        exact = {sampled, settings.likelihood_dtype} == {"float32"}
         return self.policy.trace() if exact and settings.batch_size <= MOST_TRACED else None
 
     def _log_probs(self, smiles: Sequence[str]) -> Tensor:

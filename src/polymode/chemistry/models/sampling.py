@@ -1,6 +1,5 @@
 """Strings drawn from a model, with their log-probabilities."""
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from polymode.chemistry.models.interface import END_ID, START_ID, SmilesModel, Trace
 from polymode.core.checks import known, positive, require, whole
+from polymode.devices import fast_dtype
 from polymode.errors import ArgumentError
 
 _BATCH = 512  # strings written side by side: more no longer fit the cache of a core
@@ -91,7 +91,7 @@ def sample_smiles(
         known("dtype", dtype, ("auto", *_DTYPES)),
     )
     if dtype == "auto":
-        dtype = "bfloat16" if draws_in_bfloat16(model.device.type) else "float32"
+        dtype = fast_dtype(model.device.type)
     if trace is not None and (n > MOST_TRACED or dtype != "float32" or temperature != 1.0):
         given = f"{n} strings in {dtype} at {temperature}"
         raise ArgumentError(
@@ -163,11 +163,3 @@ def _draw_tokens(log_probs: Tensor, generator: torch.Generator) -> Tensor:
     noise = torch.empty(log_probs.shape, device=generator.device).exponential_(generator=generator)
     # The largest of log p + Gumbel noise is a draw from p, and -log(exponential) is such noise.
     return (log_probs - noise.clamp_min_(1e-30).log_().to(log_probs.device)).argmax(dim=1)
-
-
-@functools.cache
-def draws_in_bfloat16(device: str) -> bool:
-    """Return whether a type of device multiplies in bfloat16 faster than in float32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -18,11 +18,11 @@ from torch import nn
 
 from polymode.chemistry.models.files import build_model, load_prior, save_model
 from polymode.chemistry.models.interface import SmilesModel
-from polymode.chemistry.models.sampling import draws_in_bfloat16
 from polymode.chemistry.prior.checkpoint import load_checkpoint, save_checkpoint
 from polymode.chemistry.prior.data import Split, read_smiles, split_smiles
 from polymode.chemistry.prior.figures import canonical_smiles, prior_figures
 from polymode.core.checks import known, positive, require, whole
+from polymode.devices import fast_dtype
 from polymode.errors import InputError
 
 Watch = Callable[[int, int, dict[str, Any]], None]
@@ -214,8 +214,8 @@ class _Run:
         self.n_batches = split.train.n_batches(settings.batch_size)
         self.n_steps = self.n_batches * settings.epochs
         self.step, self.seconds = 0, 0.0
-        wants = settings.dtype == "bfloat16"
-        self.bfloat16 = wants or (settings.dtype == "auto" and draws_in_bfloat16(device))
+        dtype = fast_dtype(device) if settings.dtype == "auto" else settings.dtype
+        self.bfloat16 = dtype == "bfloat16"
         self._known: frozenset[str] | None = None
 
     def start(self, resume: bool) -> None:

@@ -9,7 +9,28 @@ from typing import Any
 from polymode.errors import InputError
 from polymode.language.scoring.writing import Score
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "kept_identity"]
+
+
+def kept_identity(path: Path) -> Mapping[str, Any]:
+    """Return what a file of scores holds scores of; empty where there is none.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    mapping
+        Samples, model and settings.
+    """
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.readline())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Ledger:

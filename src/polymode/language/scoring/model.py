@@ -8,6 +8,7 @@ import torch
 
 from polymode.diagnostics.runs.columns import text_of
 from polymode.errors import InputError, UnsupportedOptionError
+from polymode.language.dtypes import torch_dtype
 from polymode.language.embedded import resolve_model
 from polymode.language.loading import adapter_base, load_model, load_tokenizer, with_adapter
 from polymode.language.scoring.files import Row
@@ -27,7 +28,7 @@ class Scorer:
     Parameters
     ----------
     settings : ScoreSettings
-        Model, adapter, and how rows become tokens.
+        Model, adapter, and how rows become tokens; `dtype` is settled.
     """
 
     def __init__(self, settings: ScoreSettings) -> None:
@@ -129,7 +130,7 @@ class Scorer:
 
 def _load(settings: ScoreSettings) -> tuple[Any, Any]:
     """Return model and tokenizer."""
-    dtype: Any = settings.dtype if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    dtype = torch_dtype(settings.dtype)
     name = settings.model
     tokenizer = load_tokenizer(name, chat=False)
     if tokenizer.eos_token_id is None and settings.end != "never":

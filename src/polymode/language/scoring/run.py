@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Any, Protocol
 
 from polymode.errors import InputError
+from polymode.language.dtypes import sampling_dtype, settled
 from polymode.language.scoring.files import read_rows
-from polymode.language.scoring.ledger import Ledger
+from polymode.language.scoring.ledger import Ledger, kept_identity
 from polymode.language.scoring.model import Scorer
 from polymode.language.scoring.settings import ScoreSettings
 from polymode.language.scoring.tables import merged_tables
@@ -38,12 +39,15 @@ class Scored:
         Rows of the file.
     n_resumed : int
         How many of them an earlier process had scored.
+    dtype : str
+        What the weights were in: never "auto".
     problems : mapping of str to int
         Rows without a score in this process, by reason.
     """
 
     n_rows: int
     n_resumed: int
+    dtype: str
     problems: Mapping[str, int]
 
 
@@ -89,9 +93,10 @@ def score_samples(settings: ScoreSettings, reporter: Reporter) -> Scored:
     if total == 0:
         raise InputError(f"{settings.samples} has no row")
     out.parent.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(
-        out.with_name(f"{out.name}.scores"), _identity(settings), overwrite=settings.overwrite
-    )
+    path = out.with_name(f"{out.name}.scores")
+    kept = kept_identity(path).get("dtype")
+    settings = replace(settings, dtype=settled(settings.dtype, kept, sampling_dtype))
+    ledger = Ledger(path, _identity(settings), overwrite=settings.overwrite)
     n_resumed = ledger.n_done
     problems: Mapping[str, int] = {}
     reporter.progress(n_resumed, total)
@@ -111,7 +116,7 @@ def score_samples(settings: ScoreSettings, reporter: Reporter) -> Scored:
         overwrite=settings.overwrite,
     )
     ledger.path.unlink()
-    return Scored(total, n_resumed, problems)
+    return Scored(total, n_resumed, settings.dtype, problems)
 
 
 def _identity(settings: ScoreSettings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Literal
 from polymode.core import checks
 from polymode.diagnostics.runs.trl import table_files
 from polymode.errors import InputError
+from polymode.language.dtypes import WEIGHTS, Weights
 from polymode.language.scoring.files import SUFFIXES, format_of
 
 __all__ = ["ScoreSettings"]
@@ -42,8 +43,9 @@ class ScoreSettings:
         a column `finished` says that the output was cut off.
     batch_tokens : int
         Tokens of a forward pass, padding included.
-    dtype : {"auto", "float32", "bfloat16"}
-        Of the weights; "auto" is that of the checkpoint.
+    dtype : {"auto", "checkpoint", "float32", "bfloat16"}
+        Of the weights: "checkpoint" is the type that they are kept in, "auto" the same, but float32
+        on processors without units for bfloat16.
     last : int
         Of a run, the last this many tables are scored.
     overwrite : bool
@@ -67,7 +69,7 @@ class ScoreSettings:
     chat: bool = False
     end: Literal["auto", "always", "never"] = "auto"
     batch_tokens: int = 2048
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Weights = "auto"
     last: int = 10
     overwrite: bool = False
 
@@ -76,7 +78,7 @@ class ScoreSettings:
         checks.require(
             checks.known("column", self.column, ("ref_log_prob", "log_prob")),
             checks.known("end", self.end, ("auto", "always", "never")),
-            checks.known("dtype", self.dtype, ("auto", "float32", "bfloat16")),
+            checks.known("dtype", self.dtype, WEIGHTS),
             checks.whole(batch_tokens=self.batch_tokens, last=self.last),
         )
         problems = [
