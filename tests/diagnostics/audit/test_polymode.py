@@ -76,11 +76,11 @@ def test_what_spoils_anchoring_is_an_error_in_the_words_of_the_recipe():
 def test_a_bare_name_and_a_misspelt_option():
     assert audited(method="plain").objective.anchored == "plain"
     with pytest.raises(ConfigError, match=r"did you mean 'method\.threshold'"):
-        audited(method={**METHOD, "treshold": 1.0})
+        audited(method={**METHOD, "thresholds": 1.0})
     with pytest.raises(ConfigError, match=r"did you mean 'trainer\.num_generations'"):
         audited(trainer={"num_generation": 8})
-    with pytest.raises(ConfigError, match="did you mean 'anchored'"):
-        audited(method="anchord")
+    with pytest.raises(ConfigError, match="did you mean 'pass_at_k'"):
+        audited(method="pass_at_n")
     with pytest.raises(ConfigError, match=r"method\.algorithm must be one of rloo, grpo, token_kl"):
         audited(method={"algorithm": "ppo"})
 

@@ -134,10 +134,10 @@ def test_the_clip_bends_the_way_and_not_the_end(kind):
     assert total_variation(ending.ended.reshape(-1), found.reshape(-1)) < 1e-3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["sequence_k1", "k2"])
 @pytest.mark.parametrize("weights", ["per_sequence", "times_length"])
 def test_unequal_weights_move_the_target_only_where_it_is_said(kind, weights):
-    """Outputs a, ba, bb and so on: the exact gradient at the target of equal weights."""
+    """One short output and three long ones: the exact gradient at the target of equal weights."""
     torch = pytest.importorskip("torch")
     beta = 0.5
     lengths = torch.tensor([1.0, 2.0, 2.0, 2.0], dtype=torch.float64)
@@ -157,7 +157,7 @@ def test_unequal_weights_move_the_target_only_where_it_is_said(kind, weights):
         log_p = tokens(logits)
         p, d = log_p.sum(0).exp().detach(), (log_p - log_q).detach()
         returns = rewards - beta * d.sum(0) if kind == "sequence_k1" else rewards
-        pull = {"sequence_k1": 0.0 * d, "k2": d, "k3": 1 - torch.exp(-d)}[kind]
+        pull = {"sequence_k1": 0.0 * d, "k2": d}[kind]
         score = (returns - (p * returns).sum()) - beta * pull
         return torch.autograd.grad((p * lengths**power * score * log_p).sum(), logits)
 
