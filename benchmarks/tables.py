@@ -431,8 +431,8 @@ def recipe_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
         "| framework | recipe | KL descended | beta | beta beside a reward gap of 1, "
         f"success rate {low} | {high} | divides by deviation of | anchoring exact "
-        "| errors and warnings |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| errors and warnings | loss was run |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         strengths = [row["beta_eff"][rate] for rate in (low, high)]
@@ -444,7 +444,8 @@ def recipe_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
             f"| {HOSTS[row['framework']]} {row['version']} | [{row['name']}]({row['source']}) | "
             f"{DESCENDED[row['divergence'], row['level']]} | {row['beta']:g} | {shown[0]} | "
             f"{shown[1]} | {SCALES[row['scale']]} | "
-            f"{'yes' if row['anchoring_is_exact'] else 'no'} | {', '.join(codes)} |"
+            f"{'yes' if row['anchoring_is_exact'] else 'no'} | {', '.join(codes)} | "
+            f"{'no' if row['evidence'] == 'read' else 'yes'} |"
         )
     return lines
 

@@ -74,6 +74,7 @@ def row(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "version": recipe["version"],
         "source": recipe["source"],
         "evidence": o.evidence,
+        "not_executed": list(o.not_executed),
         "divergence": o.divergence,
         "level": o.level,
         "placement": o.kl_placement,

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from polymode.diagnostics.audit import Audit, Finding
 from polymode.diagnostics.audit.findings import SEVERITIES
-from polymode.diagnostics.audit.words import headline, parts
+from polymode.diagnostics.audit.words import EVIDENCE, headline, parts, unrun
 from polymode.report.text import shown
 
 __all__ = ["show"]
@@ -30,8 +30,7 @@ def show(audit: Audit, console: Console) -> None:
     width = min(_WIDTH, console.width)
     o = audit.objective
     console.print(Text(shown(headline(o)).upper(), style="bold"), width=width)
-    read = "tested by running it" if o.evidence == "executed" else "not executed, read from it"
-    told = f"{o.trainer}, {o.framework} {o.version} ({read}); {audit.settings.name}"
+    told = f"{o.trainer}, {o.framework} {o.version} ({EVIDENCE[o.evidence]}); {audit.settings.name}"
     console.print(Text(shown(told, 300), style="dim"), width=width)
     console.print()
     console.print(_parts(audit), width=width)
@@ -39,7 +38,7 @@ def show(audit: Audit, console: Console) -> None:
         console.print()
         console.print(_finding(finding), width=width)
     console.print()
-    for remark in o.remarks:
+    for remark in (*o.remarks, *unrun(o)):
         console.print(Text(f"· {shown(remark, 400)}", style="dim"), width=width)
     console.print(Text(_count(audit), style="bold"), width=width)
 

@@ -23,10 +23,17 @@ class Batch:
     groups: torch.Tensor
     values: torch.Tensor
     greedy: torch.Tensor  # reward of the greedy completion of the prompt
+    entropies: torch.Tensor
+    sum_pi_squared: torch.Tensor  # of the policy's whole distribution, at each token
 
     @property
     def lengths(self):
         return self.mask.sum(-1)
+
+    @property
+    def parts(self):
+        """Two rewards of each completion, (b, 2), for estimators that take several."""
+        return torch.stack([self.rewards, self.greedy + self.rewards**2], -1)
 
 
 def make_batch(*, seed=0, n_groups=3, group_size=4, n_tokens=6, off_policy=0.0, far=0.7):
@@ -51,36 +58,64 @@ def make_batch(*, seed=0, n_groups=3, group_size=4, n_tokens=6, off_policy=0.0, 
         groups=groups,
         values=normal(n, n_tokens),
         greedy=normal(n_groups)[groups],
+        entropies=normal(n, n_tokens).abs().requires_grad_(),
+        sum_pi_squared=torch.rand(n, n_tokens, generator=rng, dtype=torch.float64),
     )
 
 
-def claimed_weights(objective, batch, *, to_go=False, shifted=False):
+def claimed_weights(objective, batch, *, to_go=False, shifted=False, rewarded=None):
     """Return the weight of each ``grad log p(y_t)``, up to one positive factor.
 
     With `to_go`, a reward that is spread over tokens is credited from its own token on, and with
     `shifted` advantages lose their mean over the batch once more. Neither changes an expectation.
+    `rewarded` masks the tokens that get the reward's gradient, where the objective drops some.
     """
     mask = batch.mask
     d = (batch.log_probs - batch.ref_log_probs).detach() * mask
     in_reward = objective.kl_placement == "reward"
     penalty = torch.zeros_like(d)
     if in_reward:
-        penalty = objective.beta * ESTIMATORS[objective.kl_estimator].value(d) * mask
+        penalty = objective.beta * _value(objective.kl_estimator, d) * mask
         if objective.kl_level == "sequence":
             penalty = _from_here_on(penalty) if to_go else penalty.sum(-1, keepdim=True)
-    reward = objective.reward_weight * batch.rewards[:, None]
+    reward = batch.rewards[:, None]
+    if "each_standardised" in objective.reward_transformations:
+        reward = sum(_standardised(part, batch.groups) for part in batch.parts.T)[:, None]
     if objective.kl_in_advantage:
         advantage = _normalised(objective, reward - penalty, batch)
     else:
         advantage = _normalised(objective, reward, batch) - penalty
     if shifted:
         advantage = advantage - (advantage * mask).sum() / mask.sum()
-    advantage = _ratio(objective, batch) * advantage
+    advantage = objective.reward_weight * _ratio(objective, batch) * advantage
     weights = _token_weights(objective.aggregation, mask) * advantage
+    if rewarded is not None:
+        weights = weights * rewarded
     if objective.kl_placement == "loss":
-        pull = objective.beta * ESTIMATORS[objective.estimator].weight(d)
+        pull = objective.beta * _weight(objective, d)
         weights = weights - _token_weights(objective.kl_aggregation, mask) * pull
     return weights * mask
+
+
+def claimed_entropy_weights(objective, batch):
+    """Return the weight of each token's entropy, in the units of `claimed_weights`."""
+    return objective.entropy_coef * _token_weights(objective.kl_aggregation, batch.mask)
+
+
+def _value(kind, d):
+    return d.abs() if kind == "abs" else ESTIMATORS[kind].value(d)
+
+
+def _weight(objective, d):
+    return d.sign() if objective.estimator == "abs" else ESTIMATORS[objective.estimator].weight(d)
+
+
+def _standardised(reward, groups):
+    found = torch.zeros_like(reward)
+    for group in groups.unique():
+        own = reward[groups == group]
+        found[groups == group] = (own - own.mean()) / (own.std() + 1e-6)
+    return found
 
 
 def _from_here_on(x):
@@ -96,8 +131,16 @@ def _normalised(objective, x, batch):
         x = x - batch.values
     elif objective.baseline == "greedy":
         x = x - batch.greedy[:, None]
-    counted = {"leave_one_out": others, "group_mean": same}.get(objective.baseline)
+    elif objective.baseline == "token_mean":
+        x = x - _token_mean(same, x, batch)
+    counted = {
+        "leave_one_out": others,
+        "group_mean": same,
+        "length_mean": same * batch.lengths[None],
+    }.get(objective.baseline)
     total = x[:, 0]  # a group's statistics are those of whole returns
+    if "lead_of_best" in objective.reward_transformations:
+        x = _lead_of_best(total, batch.groups)[:, None].expand_as(batch.mask)
     if counted is not None:
         x = x - _mean(counted, total)[:, None]
     if objective.scale == "group_std":
@@ -112,6 +155,27 @@ def _normalised(objective, x, batch):
         if objective.scale == "batch_std":
             x = x / ((x**2 * m).sum() / m.sum()).sqrt()
     return x
+
+
+def _lead_of_best(total, groups):
+    lead = torch.zeros_like(total)
+    for group in groups.unique():
+        best, second = total[groups == group].topk(2).values
+        lead[(groups == group) & (total == best)] = best - second
+    return lead
+
+
+def _token_mean(same, x, batch):
+    """Mean over the group of what follows each place, weighted by the moves up to there.
+
+    The square of the gradient of ``log p(y_t)`` in the logits is ``1 - 2 p(y_t) + sum p^2``. Where
+    a completion is alone, because all others of its group have ended, nothing is subtracted.
+    """
+    move = 1 - 2 * batch.old_log_probs.exp() + batch.sum_pi_squared
+    weight = (move * batch.mask).cumsum(-1) * batch.mask
+    same = same.double()
+    alone = same @ batch.mask == 1
+    return torch.where(alone, 0.0, (same @ (weight * x)) / (same @ weight).clamp(min=1e-12))
 
 
 def _mean(counted, x):

@@ -65,6 +65,8 @@ OTHERS = {
         "options of verl and NeMo-RL are mixed",
     ),
     "stranger.yaml": ("colour: red\nsize: 3\n", "name the framework"),
+    "negative.yaml": ("loss_type: dapo\nbeta: -0.1\n", "coefficient must be >= 0, got -0.1"),
+    "nan.yaml": ("loss_type: dapo\nbeta: .nan\n", "coefficient must be >= 0, got nan"),
     "config.ini": ("[a]\nb=1\n", "must end in one of"),
 }  # fmt: skip
 

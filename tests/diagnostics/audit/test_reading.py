@@ -154,6 +154,42 @@ def test_scripts_without_a_command(tmp_path):
         read_settings(write(tmp_path, "echo 'hello\n" + "x\n" * 600, "run.sh"))
 
 
+SHAPES = {
+    "a variable": 'ARGS="a.b=1 c.d=x"\npython3 -m verl.trainer.main_ppo $ARGS e.f=2\n',
+    "within another": (
+        'IN="a.b=1"\nARGS="$IN \\\n c.d=x"\npython3 -m verl.trainer.main_ppo ${ARGS} e.f=2\n'
+    ),
+    "appended": "ARGS=a.b=1\nARGS+=' c.d=x'\npython3 -m verl.trainer.main_ppo $ARGS e.f=2\n",
+    "a command": 'CMD="python3 -m verl.trainer.main_ppo a.b=1 c.d=x e.f=2"\neval $CMD\n',
+    "another shell": 'B=1\nbash -lc "python3 -m verl.trainer.main_ppo a.b=$B c.d=x e.f=2"\n',
+    "an array": 'A=(a.b=1 c.d=x)\npython3 -m verl.trainer.main_ppo "${A[@]}" e.f=2\n',
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_of_scripts(tmp_path, shape):
+    found = read_settings(write(tmp_path, SHAPES[shape], "run.sh"))
+    assert found.program == "verl.trainer.main_ppo"
+    assert dict(found) == {"a.b": 1, "c.d": "x", "e.f": 2}
+    assert found.remarks == ()
+
+
+def test_what_a_script_does_not_say_is_remarked(tmp_path):
+    text = "source model.sh\npython3 train.py ${MODEL_ARGS[@]} $MORE --kl-coef 0.1\n"
+    (remark,) = read_settings(write(tmp_path, text, "run.sh")).remarks
+    assert "${MODEL_ARGS[@]}, $MORE" in remark
+
+
+def test_here_documents_are_no_commands_and_no_options(tmp_path):
+    body = "<<EOT\n--beta 0.1 --loss_type grpo\nEOT\n"
+    text = f"cat {body}trl grpo --beta 0.2\n"
+    assert dict(read_settings(write(tmp_path, text, "run.sh"))) == {"beta": 0.2}
+    with pytest.raises(InputError, match="here-documents are not read"):
+        read_settings(write(tmp_path, f"trl grpo $(cat {body})\n", "run.sh"))
+    with pytest.raises(InputError, match=r"run\.sh:1: the options stand in a here-document"):
+        read_settings(write(tmp_path, f"trl grpo --beta 1 $(cat {body})\n", "run.sh"))
+
+
 def test_commands_as_words():
     found = read_settings(["trl", "rloo", "--beta", "0.05", "--no_shuffle_dataset"])
     assert (found.program, found["beta"], found["no_shuffle_dataset"]) == ("trl rloo", 0.05, True)

@@ -1,13 +1,18 @@
-"""Every code: a configuration that has it, one that has not, and a remedy that mends it."""
+"""Every code: a file that has it, one that has not, a remedy that mends it, and a page about it.
+
+The files are configurations of real frameworks, and go through `polymode.audit` alone.
+"""
 
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from polymode.diagnostics.audit import EffectiveObjective, audit_config
+import polymode as pm
+from polymode.diagnostics.audit import audit_config
 from polymode.diagnostics.audit.findings import SEVERITIES
-from polymode.diagnostics.audit.rules import RULES, Case, find_all
+from polymode.diagnostics.audit.rules import RULES
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "audit-findings.md"
 VERSION = "1.16.0"
@@ -61,49 +66,109 @@ CONFIGS = {
     "PM705": (RLOO | {"zebra": 1}, RLOO),
 }
 
-# Codes that no configuration of TRL has: facts of an objective instead.
-KL = {"beta": 0.05, "kl_placement": "loss", "kl_estimator": "k3"}
-FACTS = {
-    "PM102": ({**KL, "kl_estimator": "k1"}, KL),
-    "PM105": ({**KL, "kl_placement": "reward"}, {**KL, "kl_estimator": "k2"}),
-    "PM107": ({**KL, "beta_adaptive": True}, KL),
-    "PM108": ({**KL, "kl_clip": 10.0}, KL),
-    "PM110": ({"lost_beta": 0.1}, {}),
-    "PM208": ({"reward_transformations": ("overlong_penalty",)}, {}),
-    "PM302": ({**KL, "kl_aggregation": "per_sequence"}, KL),
-    "PM406": ({"asynchronous": True}, {}),
-    "PM601": ({"drops": ("zero_variance",)}, {"drops": ("truncated",)}),
-    "PM606": ({"drops": ("outside_range",)}, {}),
+# Codes that no configuration of TRL has: framework, settings that have it, settings that have not.
+A = "actor_rollout_ref.actor."
+VERL = {"algorithm.adv_estimator": "rloo", "actor_rollout_ref.rollout.n": 16}
+VERL_KL = VERL | {f"{A}use_kl_loss": True, f"{A}kl_loss_type": "k3+"}
+SLIME = {"advantage-estimator": "grpo", "rollout-batch-size": 32, "n-samples-per-prompt": 16}
+SKYRL = {"trainer.algorithm.advantage_estimator": "rloo", "generator.n_samples_per_prompt": 16}
+OPENRLHF = {"algo.advantage.estimator": "rloo", "rollout.n_samples_per_prompt": 16}
+OTHERS = {
+    "PM102": (
+        "slime",
+        SLIME | {"use-kl-loss": True, "kl-loss-coef": 0.1},  # k1 is the default
+        SLIME | {"use-kl-loss": True, "kl-loss-coef": 0.1, "kl-loss-type": "k2"},
+    ),
+    "PM105": (
+        "verl",
+        VERL | {"algorithm.use_kl_in_reward": True, "algorithm.kl_penalty": "k2"},
+        VERL | {"algorithm.use_kl_in_reward": True, "algorithm.kl_penalty": "k1"},
+    ),
+    "PM107": (
+        "verl",
+        VERL | {"algorithm.use_kl_in_reward": True, "algorithm.kl_ctrl.type": "adaptive"},
+        VERL | {"algorithm.use_kl_in_reward": True},
+    ),
+    "PM108": ("verl", VERL_KL | {f"{A}kl_loss_type": "low_var_kl"}, VERL_KL),
+    "PM110": ("slime", SLIME | {"kl-coef": 0.1}, SLIME),
+    "PM208": ("verl", VERL | {"algorithm.adv_estimator": "grpo_passk"}, VERL),
+    "PM302": (
+        "skyrl",
+        SKYRL | {"trainer.algorithm.use_kl_loss": True},
+        SKYRL | {"trainer.algorithm.use_kl_loss": False},
+    ),
+    "PM406": ("skyrl", SKYRL | {"trainer.fully_async.enabled": True}, SKYRL),
+    "PM601": ("verl", VERL | {"algorithm.filter_groups.enable": True}, VERL),
+    "PM606": (
+        "openrlhf",
+        OPENRLHF
+        | {"algo.dynamic_filtering_enable": True, "algo.dynamic_filtering_range": [0.2, 0.8]},
+        OPENRLHF | {"algo.dynamic_filtering_enable": True},
+    ),
 }
+FRAMEWORK = {
+    **dict.fromkeys(CONFIGS, "trl"),
+    **{code: framework for code, (framework, *_) in OTHERS.items()},
+}
+PAIRS = {
+    **{code: pair[:2] for code, pair in CONFIGS.items()},
+    **{code: pair for code, (_, *pair) in OTHERS.items()},
+}
+
+
+def write(path, framework, settings):
+    """A file as that framework's users have it: YAML, or the command that starts the run."""
+    if framework in ("slime", "openrlhf"):
+        program = {"slime": "slime/train.py", "openrlhf": "-m openrlhf.cli.train_ppo_ray"}
+        words = [
+            f"--{k}"
+            if v is True
+            else f"--{k} {' '.join(map(str, v if isinstance(v, list) else [v]))}"
+            for k, v in settings.items()
+        ]
+        path = path.with_suffix(".sh")
+        path.write_text(" \\\n  ".join([f"python3 {program[framework]}", *words]) + "\n")
+        return path
+    nested = {}
+    for key, value in settings.items():
+        *above, last = key.split(".")
+        section = nested
+        for name in above:
+            section = section.setdefault(name, {})
+        section[last] = value
+    path = path.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(nested))
+    return path
 
 
 def codes(settings, version=VERSION):
     return {finding.code: finding for finding in audit_config(settings, version=version).findings}
 
 
-def test_every_code_is_tested_here():
-    assert set(CONFIGS) | set(FACTS) == set(RULES)
-    assert not set(CONFIGS) & set(FACTS)
+def test_every_code_has_two_files_and_a_section():
+    """And nothing else does: a code that no file can trigger has no place among the rules."""
+    titles = dict(re.findall(r"^### (PM\d{3}): (.+?) \{#pm\d{3}\}$", text_of_page(), re.MULTILINE))
+    assert set(CONFIGS) | set(OTHERS) == set(RULES) == set(titles)
+    assert not set(CONFIGS) & set(OTHERS)
+    assert titles == {code: rule.title for code, rule in RULES.items()}
     assert len(RULES) >= 25
 
 
-@pytest.mark.parametrize("code", CONFIGS)
-def test_a_configuration_with_the_finding_and_one_without(code):
-    bad, good, *rest = CONFIGS[code]
-    found = codes(bad, *rest)
-    assert code in found
-    assert code not in codes(good, *rest)
-    finding = found[code]
-    assert finding.effect.endswith(".")
-    assert finding.place
-    assert finding.docs.endswith(f"#{code.lower()}")
-
-
-@pytest.mark.parametrize("code", FACTS)
-def test_facts_with_the_finding_and_without(code):
-    for facts, expected in zip(FACTS[code], (True, False), strict=True):
-        objective = EffectiveObjective(framework="trl", version="0", trainer="any", **facts)
-        assert (code in {finding.code for finding in find_all(Case(objective))}) == expected
+@pytest.mark.parametrize("code", PAIRS)
+def test_a_file_with_the_finding_and_one_without(code, tmp_path):
+    version = VERSION if FRAMEWORK[code] == "trl" else None
+    version = CONFIGS[code][2] if len(CONFIGS.get(code, ())) == 3 else version
+    for settings, expected in zip(PAIRS[code], (True, False), strict=True):
+        path = write(tmp_path / "run", FRAMEWORK[code], settings)
+        audit = pm.audit(str(path), version=version)
+        assert audit.objective.framework == FRAMEWORK[code]
+        found = {finding.code: finding for finding in audit.findings}
+        assert (code in found) is expected
+        if expected:
+            assert found[code].effect.endswith(".")
+            assert found[code].place
+            assert found[code].docs.endswith(f"#{code.lower()}")
+            assert found[code].severity in SEVERITIES
 
 
 @pytest.mark.parametrize("code", [c for c in CONFIGS if len(CONFIGS[c]) == 2])
@@ -154,11 +219,17 @@ def test_numbers_in_an_effect_are_those_of_the_configuration():
     assert "10^43.4" in codes(RLOO | {"beta": 0.001})["PM109"].effect  # e^100
 
 
-def test_every_code_has_a_section_on_its_page():
-    text = PAGE.read_text(encoding="utf-8")
-    titles = dict(re.findall(r"^### (PM\d{3}): (.+?) \{#pm\d{3}\}$", text, re.MULTILINE))
-    assert titles == {code: rule.title for code, rule in RULES.items()}
-    for code in RULES:
-        section = text.split(f"### {code}:")[1].split("\n### ")[0]
-        assert f"{{#{code.lower()}}}" in section
-        assert len(section) > 250
+def text_of_page():
+    return PAGE.read_text(encoding="utf-8")
+
+
+OF_THE_FILE = {"PM701", "PM704", "PM705"}  # about releases and names: nothing to derive
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_the_section_of_a_code_derives_it(code):
+    """By a formula, or by the numbers of the toy."""
+    section = text_of_page().split(f"### {code}:")[1].split("\n### ")[0].split("\n## ")[0]
+    assert len(section) > 250
+    derived = "$" in section or "`--simulate`" in section
+    assert derived is (code not in OF_THE_FILE)

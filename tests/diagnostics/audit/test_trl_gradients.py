@@ -1,4 +1,7 @@
-"""What the audit claims of TRL is what TRL's own losses do, on a frozen batch of a tiny model."""
+"""What the audit claims of TRL is what TRL's own losses do, on a frozen batch of a tiny model.
+
+The cases are those of `TRL_EXECUTED`, which decide what the audit calls tested by running it.
+"""
 
 from dataclasses import replace
 
@@ -9,39 +12,24 @@ trl = pytest.importorskip("trl")
 
 # ruff: noqa: E402
 from polymode.diagnostics.audit import audit_config
-from polymode.diagnostics.audit.frameworks.trl import TESTED
+from polymode.diagnostics.audit.frameworks.trl_executed import TRL_EXECUTED
+from polymode.diagnostics.audit.frameworks.trl_fields import fields_of
 from tests.diagnostics.audit.claimed import claimed_gradient, cosine
 from tests.diagnostics.audit.frozen import length_reward, make_trainer, real_gradient, reward
 
 EQUAL, OTHER = 0.9999, 0.999
 
-# Every pair of options meets somewhere in here.
-GRPO = {
-    "default": {},
-    "no-kl": {"beta": 0.0, "scale_rewards": "none", "loss_type": "dr_grpo"},
-    "k3": {"use_bias_correction_kl": False},
-    "k3-grpo": {"use_bias_correction_kl": False, "loss_type": "grpo", "scale_rewards": "none"},
-    "k3-sequence": {"use_bias_correction_kl": False, "importance_sampling_level": "sequence"},
-    "grpo": {"loss_type": "grpo"},
-    "gspo": {"loss_type": "grpo", "importance_sampling_level": "sequence"},
-    "bnpo": {"loss_type": "bnpo", "scale_rewards": "batch"},
-    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
-    "dr_grpo-sequence": {"loss_type": "dr_grpo", "importance_sampling_level": "sequence"},
-    "cispo": {"loss_type": "cispo"},
-    "cispo-5": {"loss_type": "cispo", "epsilon_high": 5.0, "scale_rewards": "batch"},
-    "sapo": {"loss_type": "sapo", "scale_rewards": "none"},
-    "luspo": {"loss_type": "luspo", "scale_rewards": "batch"},
-    "luspo-sequence": {"loss_type": "luspo", "importance_sampling_level": "sequence"},
-    "vespo": {"loss_type": "vespo", "use_bias_correction_kl": False, "scale_rewards": "none"},
-    "cold": {"temperature": 0.7, "use_bias_correction_kl": False},
+CASES = {
+    f"{kind}-{'-'.join(map(str, case.values()))}": (kind, part, case)
+    for kind, table in TRL_EXECUTED.items()
+    for part, cases in table.parts.items()
+    for case in cases
 }
-RLOO = {
-    "default": {},
-    "no-kl": {"beta": 0.0},
-    "whitened": {"normalize_advantages": True},
-    "clipped": {"reward_clip_range": (0.5, 1.5)},
+# Beside the table: a number that enters as one, elsewhere.
+NUMBERS = {
+    "cispo-5": ("grpo", {"loss_type": "cispo", "epsilon_high": 5.0, "scale_rewards": "batch"}),
+    "cold": ("grpo", {"temperature": 0.7, "use_bias_correction_kl": False}),
 }
-CASES = [*(("grpo", name) for name in GRPO), *(("rloo", name) for name in RLOO)]
 
 
 def run(kind, model, out, *, rewards=(reward,), **changes):
@@ -51,14 +39,54 @@ def run(kind, model, out, *, rewards=(reward,), **changes):
     return gradient, batch, trainer, audit_config(trainer.args).objective
 
 
-@pytest.mark.parametrize(("kind", "name"), CASES)
-def test_the_gradient_is_the_claimed_one_and_no_other(kind, name, tiny_model, tmp_path):
-    changes = {"grpo": GRPO, "rloo": RLOO}[kind][name]
-    gradient, batch, trainer, objective = run(kind, tiny_model, tmp_path, **changes)
-    assert cosine(gradient, claimed_gradient(objective, batch, trainer.model)) >= EQUAL
+@pytest.mark.parametrize("name", CASES)
+def test_the_gradient_is_the_claimed_one_and_no_other(name, tiny_model, tmp_path):
+    kind, part, case = CASES[name]
+    two = {"rewards": (reward, length_reward)} if part == "rewards" else {}
+    gradient, batch, trainer, objective = run(kind, tiny_model, tmp_path, **two, **case)
+    assert (objective.evidence, objective.not_executed) == ("executed", ())
+    compare(gradient, batch, trainer, objective)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_enter_as_claimed(name, tiny_model, tmp_path):
+    kind, changes = NUMBERS[name]
+    compare(*run(kind, tiny_model, tmp_path, **changes))
+
+
+def compare(gradient, batch, trainer, objective):
+    """Equal where the audit claims it, unequal where it claims something else."""
+    assert cosine(gradient, claimed(objective, batch, trainer)) >= EQUAL
     for field, value in others(objective).items():
         other = replace(objective, **value)
-        assert cosine(gradient, claimed_gradient(other, batch, trainer.model)) < OTHER, field
+        assert cosine(gradient, claimed(other, batch, trainer)) < OTHER, field
+
+
+def claimed(objective, batch, trainer):
+    """The claimed gradient; a bonus is added, and tokens that are dropped are masked."""
+    kept = None
+    if "low_entropy" in objective.drops:
+        kept = trainer.get_high_entropy_mask(
+            entropies(trainer.model, batch).detach(), batch.mask, 1 - trainer.top_entropy_quantile
+        )
+        assert 0 < kept.sum() < batch.mask.sum()
+    found = claimed_gradient(objective, batch, trainer.model, kept)
+    if objective.entropy_coef:
+        trainer.model.zero_grad()
+        bonus = (entropies(trainer.model, batch) * batch.mask).sum() / batch.mask.sum()
+        (objective.entropy_coef * bonus).backward()
+        own = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+        found = found / batch.mask.sum() + own  # TRL's loss is a mean over tokens, as is the bonus
+    return found
+
+
+def entropies(model, batch):
+    ids = torch.cat([batch.prompt_ids, batch.completion_ids], 1)
+    seen = torch.cat([batch.prompt_mask, batch.mask.long()], 1)
+    n = batch.completion_ids.shape[1]
+    logits = model(input_ids=ids, attention_mask=seen).logits[:, -n - 1 : -1]
+    log_p = (logits / batch.temperature).log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
 
 
 def others(objective):
@@ -85,64 +113,51 @@ def others(objective):
     if objective.kl_placement == "reward":
         own["token"] = {"kl_placement": "loss", "kl_estimator": "k2"}
         own["none"] = {"kl_placement": "none"}
-    if objective.reward_weight != 1:
+    if objective.reward_weight != 1 and objective.kl_placement == "loss":
         own["weight"] = {"reward_weight": 1.0}
     if objective.reward_clip is not None:
         own["clip"] = {"reward_clip": None}
     if objective.kl_in_advantage and objective.scale == "batch_std":
         own.pop("scale")  # a factor for the whole batch
     if objective.beta == 0 and objective.scale == "batch_std":
-        own.pop("scale")
+        own.pop("scale", None)
+    if "each_standardised" in objective.reward_transformations:
+        own["scale"] = {"reward_transformations": ()}
     return own
 
 
-def test_rewards_that_are_standardised_one_by_one(tiny_model, tmp_path):
-    changes = {"multi_objective_aggregation": "normalize_then_sum"}
-    two = (reward, length_reward)
-    gradient, batch, trainer, objective = run("grpo", tiny_model, tmp_path, rewards=two, **changes)
-    assert objective.reward_transformations == ("each_standardised",)
-    assert cosine(gradient, claimed_gradient(objective, batch, trainer.model)) >= EQUAL
-    summed = replace(objective, reward_transformations=())
-    assert cosine(gradient, claimed_gradient(summed, batch, trainer.model)) < OTHER
+def test_only_what_is_run_is_called_executed():
+    """Any option beside the cases of the table, alone, takes the word away."""
+    for kind, table in TRL_EXECUTED.items():
+        clean = {"beta": 0.1, "num_generations": 8}
+        named = f"trl:{kind}"
+        plain = audit_config(clean, framework=named, version=table.release).objective
+        assert (plain.evidence, plain.not_executed) == ("executed", ())
+        for version in ("1.15.0", "1.9.2"):
+            old = audit_config(clean, framework=named, version=version).objective
+            assert old.evidence == "read"
+        beside = {"sync_ref_model": True, "weight_decay": 0.1, "top_p": 0.9}
+        for key, value in beside.items():
+            found = audit_config({**clean, key: value}, framework=named, version=table.release)
+            assert found.objective.evidence == "partly"
+            assert found.objective.not_executed == (f"{key}={value}",)
+    both = {"beta": 0.1, "loss_type": "cispo", "entropy_coef": 0.1}
+    found = audit_config(both, framework="trl:grpo", version=table.release).objective
+    assert found.evidence == "read"
+    assert {"loss_type=cispo", "entropy_coef=0.1"} <= set(found.not_executed)
 
 
-def test_tokens_of_low_entropy_feel_the_kl_alone(tiny_model, tmp_path):
-    changes = {"top_entropy_quantile": 0.3}
-    gradient, batch, trainer, objective = run("grpo", tiny_model, tmp_path, **changes)
-    assert "low_entropy" in objective.drops
-    with torch.no_grad():
-        ids = torch.cat([batch.prompt_ids, batch.completion_ids], 1)
-        seen = torch.cat([batch.prompt_mask, batch.mask.long()], 1)
-        n = batch.completion_ids.shape[1]
-        _, entropies, *_ = trainer._get_per_token_logps_and_entropies(
-            trainer.model, ids, seen, n, compute_entropy=True
-        )
-    rewarded = trainer.get_high_entropy_mask(entropies, batch.mask, 1 - 0.3).float()
-    assert 0 < rewarded.sum() < batch.mask.sum()
-    claimed = claimed_gradient(objective, batch, trainer.model, rewarded)
-    assert cosine(gradient, claimed) >= EQUAL
-    assert cosine(gradient, claimed_gradient(objective, batch, trainer.model)) < OTHER
+@pytest.mark.parametrize("kind", TRL_EXECUTED)
+def test_every_option_that_bears_on_the_target_is_run_or_said_not_to_be(kind):
+    table = TRL_EXECUTED[kind]
+    target = {k for k, c in fields_of(kind, script=False).items() if c == "target"}
+    in_parts = {key for cases in table.parts.values() for key in cases[0]}
+    assert target <= in_parts | set(table.plain) | set(table.free)
+    assert not set(table.plain) & (in_parts | set(table.free))
 
 
-def test_an_entropy_bonus_adds_the_gradient_of_the_entropy(tiny_model, tmp_path):
-    plain, batch, trainer, without = run("grpo", tiny_model, tmp_path)
-    bonus, _, _, objective = run("grpo", tiny_model, tmp_path, entropy_coef=0.2)
-    assert (without.entropy_coef, objective.entropy_coef) == (0.0, 0.2)
-    trainer.model.zero_grad()
-    ids = torch.cat([batch.prompt_ids, batch.completion_ids], 1)
-    seen = torch.cat([batch.prompt_mask, batch.mask.long()], 1)
-    n = batch.completion_ids.shape[1]
-    log_p = trainer.model(input_ids=ids, attention_mask=seen).logits[:, -n - 1 : -1].log_softmax(-1)
-    entropy = -(log_p.exp() * log_p).sum(-1)
-    ((entropy * batch.mask).sum() / batch.mask.sum()).backward()
-    expected = 0.2 * torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
-    assert cosine(bonus - plain, expected) >= EQUAL
-    assert (bonus - plain).norm().item() == pytest.approx(expected.norm().item(), rel=1e-3)
-
-
-def test_claims_of_the_installed_release_are_called_executed_where_this_file_runs_them():
-    release = trl.__version__
-    objective = audit_config({"beta": 0.1, "loss_type": "dapo"}).objective
-    assert (objective.evidence == "executed") == (release == TESTED)
-    old = audit_config({"beta": 0.1, "loss_type": "dapo"}, version="1.9.2").objective
-    assert old.evidence == "read"
+def test_the_release_that_is_run_is_the_installed_one():
+    """Where another one is installed, its claims are called read until this table moves on."""
+    installed = audit_config({"beta": 0.1, "loss_type": "dapo"}).objective
+    same = all(trl.__version__ == table.release for table in TRL_EXECUTED.values())
+    assert (installed.evidence == "executed") == same

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from polymode.core.checks import did_you_mean, known
@@ -129,14 +129,17 @@ def audit_config(
     >>> audit.objective.divergence, [f.code for f in audit.findings if f.severity == "error"]
     ('forward_kl', ['PM103', 'PM201'])
     """
-    settings = read_settings(config, overrides)
-    chosen, settings = _choose(settings, framework)
+    given = read_settings(config, overrides)
+    chosen, settings = _choose(given, framework)
     settings = chosen.normalise(settings)
     version = _version(chosen, version)
     foreign, strangers = _strangers(chosen, settings, version, refuse=unknown == "refuse")
     values, whose = chosen.defaults(settings, version)
     complete = settings.over(Settings.from_mapping(values, Source("default", whose)))
-    objective = chosen.read(complete, version)
+    read = chosen.read(complete, version)
+    if not read.beta >= 0:  # NaN, too
+        raise ConfigError(settings.name, f"the KL's coefficient must be >= 0, got {read.beta!r}")
+    objective = replace(read, remarks=(*given.remarks, *read.remarks))
     case = Case(
         objective,
         complete,

@@ -1,7 +1,8 @@
 """Command lines, alone or in a shell script, as settings.
 
-Nothing is run. A script's own assignments (``BETA=0.01``) are filled in where they are plain; what
-the shell would have to compute stays as it is written.
+Nothing is run. A script's own assignments (``BETA=0.01``, ``ARGS="--beta 0.1"``, ``ARGS=(…)``) are
+filled in where they are plain; what the shell would have to compute stays as it is written, and
+what is set elsewhere is named in a remark.
 """
 
 import re
@@ -17,10 +18,12 @@ from polymode.errors import InputError
 
 __all__ = ["override_settings", "script_settings", "word_settings"]
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_][\w./@-]*)=(.*)", re.DOTALL)
 _OPTION = re.compile(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}$]*))?\}|(\w+))")
+_ALONE = re.compile(r"\$(?:\{\w+\}|\w+)")
+_HERE = re.compile(r"(?<!<)<<-?\s*['\"]?([A-Za-z_]\w*)")
 _ARRAY = re.compile(r"([A-Za-z_]\w*)\+?=\((.*)", re.DOTALL)
 _UNFOLDED = re.compile(r"\$\{([A-Za-z_]\w*)\[[@*]\]\}")
 _MAX_COMMAND, _MAX_TRIES = 50_000, 500
@@ -57,10 +60,13 @@ def script_settings(path: Path) -> Settings:
     variables: dict[str, str] = {}
     best: tuple[int, list[_Word]] = (0, [])
     for command in _unfolded(_commands(read_text(path), str(path)), str(path)):
-        words = [_Word(_filled(word.text, variables), word.line) for word in command]
+        words = _split_up([word for one in command for word in _expanded(one, variables)])
         words = words[1:] if words and words[0].text == "export" else words
         while words and _ASSIGNMENT.fullmatch(words[0].text):
             name, _, value = words.pop(0).text.partition("=")
+            if name.endswith("+"):
+                name = name[:-1]
+                value = variables.get(name, "") + value
             if len(value) > _MAX_LENGTH:
                 raise InputError(f"{path} unfolds into more than {_MAX_LENGTH:,} characters")
             variables[name] = value
@@ -68,8 +74,53 @@ def script_settings(path: Path) -> Settings:
         if n_options > best[0]:
             best = n_options, words
     if not best[0]:
-        raise InputError(f"{path} has no command with options: --beta 0.1, or actor.beta=0.1")
-    return _settings(best[1], lambda line: Source("file", str(path), line), str(path))
+        raise InputError(
+            f"{path} has no command with options (--beta 0.1, actor.beta=0.1); here-documents are "
+            "not read"
+        )
+    for word in best[1]:
+        if _HERE.search(word.text):
+            raise InputError(
+                f"{path}:{word.line}: the options stand in a here-document, which a shell would "
+                "have to read: write them out"
+            )
+    found = _settings(best[1], lambda line: Source("file", str(path), line), str(path))
+    return Settings(found.items_by_key, found.name, found.program, tuple(_unknown(best[1])))
+
+
+def _expanded(word: _Word, variables: Mapping[str, str]) -> Iterator[_Word]:
+    """Yield a word with its variables filled in; one that is a variable alone may be several."""
+    text = _filled(word.text, variables)
+    several = _several(text) if _ALONE.fullmatch(word.text) else []
+    yield from (_Word(each, word.line) for each in several or [text])
+
+
+def _several(text: str) -> list[str]:
+    """Return the words of a value with options in it, as the shell splits it; [] for others."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return []
+    return words if len(words) > 1 and any(map(_is_option, words)) else []
+
+
+def _split_up(words: list[_Word]) -> list[_Word]:
+    """Return the words of a command that is handed to another shell: ``bash -c "…"``."""
+    for i in range(2, len(words)):
+        shell, flag, text = (word.text for word in words[i - 2 : i + 1])
+        if Path(shell).name in ("bash", "sh") and re.fullmatch(r"-\w*c", flag):
+            inner = [_Word(each, words[i].line) for each in _several(text)]
+            return [*words[: i - 2], *inner, *words[i + 1 :]] if inner else words
+    return words
+
+
+def _unknown(words: list[_Word]) -> Iterator[str]:
+    """Yield a remark for words whose options are set elsewhere: a sourced file, the environment."""
+    names = [word.text for word in words if _UNFOLDED.fullmatch(word.text)]
+    names += [w.text for w in words if _ALONE.fullmatch(w.text) and w.text[1:2].isupper()]
+    if names:
+        listed = ", ".join(dict.fromkeys(names))
+        yield f"The script does not say what {listed} is: options in there were not read."
 
 
 def word_settings(words: Sequence[str], *, name: str = "command line") -> Settings:
@@ -125,8 +176,12 @@ def override_settings(words: Sequence[str]) -> Settings:
 def _commands(text: str, name: str) -> Iterator[list[_Word]]:
     """Yield the words of each command, which may go on over lines that end in a backslash."""
     command: list[_Word] = []
-    pending, start, n_tries = "", 1, 0
+    pending, start, n_tries, until = "", 1, 0, ""
     for number, line in enumerate(text.splitlines(), 1):
+        if until:  # inside a here-document, which is no command
+            until = "" if line.strip() == until else until
+            continue
+        until = found[1] if (found := _HERE.search(line.partition("#")[0])) else ""
         start = start if pending else number
         goes_on = line.rstrip().endswith("\\")
         pending += line.rstrip()[:-1] if goes_on else line
@@ -158,7 +213,7 @@ def _unfolded(commands: Iterable[list[_Word]], name: str) -> Iterator[list[_Word
                 word = _Word(begins[2], word.line)
             if array is None:
                 found = _UNFOLDED.fullmatch(word.text)
-                rest += arrays.get(found[1], []) if found else [word]
+                rest += arrays.get(found[1], [word]) if found else [word]
                 continue
             ends = word.text.endswith(")") and "(" not in word.text
             text = word.text[:-1] if ends else word.text

@@ -20,14 +20,27 @@ from typing import Any, Literal, cast
 from polymode.core.estimators import ESTIMATORS
 from polymode.diagnostics.audit.settings import Setting, Settings
 
-__all__ = ["Aggregation", "Decided", "EffectiveObjective"]
+__all__ = ["OWN_MEANS", "Aggregation", "Decided", "EffectiveObjective", "Evidence"]
 
+Evidence = Literal["executed", "partly", "read"]
 Placement = Literal["none", "reward", "loss"]
 Level = Literal["token", "sequence"]
-Baseline = Literal["none", "leave_one_out", "group_mean", "batch_mean", "value", "greedy"]
+Baseline = Literal[
+    "none",
+    "leave_one_out",
+    "group_mean",
+    "length_mean",
+    "token_mean",
+    "batch_mean",
+    "value",
+    "greedy",
+]
 Scale = Literal["none", "group_std", "batch_std"]
 Aggregation = Literal["constant", "per_sequence", "times_length"]
 Descends = Literal["none", "reverse_kl", "forward_kl", "biased"]
+
+OWN_MEANS = ("group_mean", "length_mean", "token_mean")
+"""Baselines that contain the reward of the completion itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +55,12 @@ class EffectiveObjective:
         Version of the framework whose rules were read.
     trainer : str
         What trains, in the words of the framework: "GRPOTrainer", "grpo".
-    evidence : {"executed", "read"}
-        Whether our tests run the framework's own code against these claims, or the update rule was
-        read in its sources.
+    evidence : {"executed", "partly", "read"}
+        Whether our tests run the framework's own code with this combination of options and compare
+        the gradient with the claimed one, or the update rule was read in its sources. "partly"
+        where they run the loss, and other options that bear on the target were read.
+    not_executed : tuple of str
+        Options that were read, as ``key=value``, where the release is one that our tests run.
     beta : float
         Strength as configured, reward units per nat; 0 without a regulariser.
     beta_adaptive : bool
@@ -68,13 +84,15 @@ class EffectiveObjective:
         Weight of a token of the KL; see `aggregation`.
     reward_transformations : tuple of str
         What happens to rewards before the baseline: "clipped", "each_standardised" (each reward
-        function in its group, before the sum), "overlong_penalty", "whitened".
+        function in its group, before the sum), "lead_of_best" (the best completion of a group has
+        its lead over the second, all others 0), "overlong_penalty", "whitened".
     reward_clip : tuple of two floats or None
         Bounds, where rewards are clipped.
     reward_weight : float
         Constant factor on the advantage that the KL beside it does not have.
     baseline : str
-        What is subtracted.
+        What is subtracted. "length_mean" is the mean of the group weighted by length, "token_mean"
+        that of each token's place weighted by how far its completions have moved the policy.
     scale : {"none", "group_std", "batch_std"}
         What advantages are divided by.
     scale_ddof : int
@@ -115,8 +133,8 @@ class EffectiveObjective:
         Share of the policy in the new reference.
     drops : tuple of str
         What carries no reward gradient: "zero_variance" groups, "truncated" completions,
-        "off_policy" completions, tokens of "low_entropy", "outside_range" rewards, completions of a
-        "sampler_mismatch".
+        "off_policy" completions, tokens of "low_entropy" or of "high_covariance", "outside_range"
+        rewards, completions of a "sampler_mismatch".
     entropy_coef : float
         Weight of an entropy bonus in the loss; > 0 rewards entropy.
     entropy_adaptive : bool
@@ -138,7 +156,8 @@ class EffectiveObjective:
     framework: str
     version: str
     trainer: str
-    evidence: Literal["executed", "read"] = "read"
+    evidence: Evidence = "read"
+    not_executed: tuple[str, ...] = ()
     beta: float = 0.0
     beta_adaptive: bool = False
     lost_beta: float = 0.0
@@ -214,6 +233,18 @@ class EffectiveObjective:
         off_policy = self.asynchronous or self.n_updates is None or self.n_updates > 1
         return off_policy and not (self.clip_low is None and self.clip_high is None)
 
+    @property
+    def tilts(self) -> bool:
+        """Whether unequal weights of tokens move the target, and not only the way to it.
+
+        With the KL of whole outputs in the reward, and whole returns less their mean, every
+        advantage is zero at the target, and so is its multiple by any weight of the output.
+        """
+        whole = self.baseline in ("leave_one_out", "group_mean", "length_mean")
+        zero = whole and self.kl_in_advantage and self.kl_level == "sequence"
+        exact = zero and self.kl_placement == "reward" and self.divergence == "reverse_kl"
+        return self.aggregation != "constant" and not exact
+
     def anchoring_problems(self) -> tuple[str, ...]:
         """Return why anchored rewards would have no flat optimum; empty where they have one.
 
@@ -239,7 +270,7 @@ class EffectiveObjective:
             in self.reward_transformations,
             "rewards are clipped, the bonus too": self.reward_clip is not None,
             "the reference moves": self.reference == "moving",
-            "the target tilts with length": self.aggregation != "constant",
+            "the target tilts with length": self.tilts,
             "an entropy bonus is a second reference": bool(self.entropy_coef)
             or self.entropy_adaptive,
             "log-probabilities are not those of the sampling distribution": bool(
@@ -247,7 +278,7 @@ class EffectiveObjective:
             )
             or not self.temperature_in_loss,
             "groups, completions or tokens are dropped": bool(
-                {"zero_variance", "low_entropy", "off_policy"} & set(self.drops)
+                {"zero_variance", "low_entropy", "high_covariance", "off_policy"} & set(self.drops)
             ),
         }
         return tuple(reason for reason, holds in tests.items() if holds)
@@ -294,12 +325,13 @@ class EffectiveObjective:
             NaN where the group size counts and is not known, or is 1.
         """
         n = group_size or self.group_size
-        if self.baseline != "group_mean" and self.scale != "group_std":
+        own = self.baseline in OWN_MEANS
+        if not own and self.scale != "group_std":
             shrink = 1.0
         elif n is None or n < 2:
             return math.nan
         else:
-            shrink = (n - 1) / n if self.baseline == "group_mean" else 1.0
+            shrink = (n - 1) / n if own else 1.0
         if self.scale == "none":
             return shrink
         if self.scale == "batch_std":
@@ -310,7 +342,7 @@ class EffectiveObjective:
 
 def _standardised_gap(success_rate: float, n: int, objective: EffectiveObjective) -> float:
     """Return the gap where advantages are divided by the deviation of a binomial group."""
-    shrink = 1.0 if objective.baseline == "group_mean" else n / (n - 1)
+    shrink = 1.0 if objective.baseline in OWN_MEANS else n / (n - 1)
     gap = 0.0
     for others in range(n):  # good ones among the other n - 1
         weight = math.comb(n - 1, others)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def read_settings(config: Any, overrides: Sequence[str] = ()) -> Settings:
     if not overrides:
         return settings
     laid = override_settings(overrides).over(settings)
-    return Settings(laid.items_by_key, settings.name, settings.program)
+    return replace(laid, name=settings.name, program=settings.program)
 
 
 def _read(config: Any) -> Settings:
@@ -98,7 +98,7 @@ def _with_files(settings: Settings) -> Settings:
     if path.suffix not in _DOCUMENTS:
         return settings
     own = {key: item for key, item in settings.items_by_key.items() if key != "config"}
-    return Settings(own, settings.name, settings.program).over(document_settings(path))
+    return replace(settings, items_by_key=own).over(document_settings(path))
 
 
 def _plain_mapping(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,11 +80,14 @@ class Settings(Mapping[str, Any]):
     program : str
         Words of the command in front of the options ("trl grpo"), empty for a file or an object;
         a class of config objects gives its name.
+    remarks : tuple of str
+        What could not be read, in whole sentences.
     """
 
     items_by_key: Mapping[str, Setting]
     name: str = "settings"
     program: str = ""
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_mapping(
@@ -165,7 +168,8 @@ class Settings(Mapping[str, Any]):
             Both, with the name of these, and with the program of whichever has one.
         """
         both = {**base.items_by_key, **self.items_by_key}
-        return Settings(both, self.name, self.program or base.program)
+        remarks = (*self.remarks, *base.remarks)
+        return Settings(both, self.name, self.program or base.program, remarks)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -204,10 +204,11 @@ def _with_moving_reference(
 def _left_out(objective: EffectiveObjective) -> Iterator[str]:
     """Yield what a configuration has and the toy does not show."""
     o = objective
-    if o.aggregation != "constant" or o.kl_aggregation != "constant":
+    if o.tilts or (o.kl_placement == "loss" and o.kl_aggregation != "constant"):
         yield "lengths (all outputs of the toy are equally long)"
-    if o.clipping:
-        yield "the clip"
+    if o.clipping and not (o.divergence == "reverse_kl" and o.kl_in_advantage):
+        small = o.kl_placement == "loss" and o.divergence != "none"
+        yield "the clip (with steps that it stops, the KL weighs more)" if small else "the clip"
     if o.truncated_sampling or not o.temperature_in_loss:
         yield "how samples are drawn"
     if o.entropy_coef or o.entropy_adaptive:

@@ -5,13 +5,23 @@ from collections.abc import Iterator
 from polymode.diagnostics.audit.objective import EffectiveObjective
 from polymode.diagnostics.audit.rules.rule import number
 
-__all__ = ["headline", "parts", "target"]
+__all__ = ["EVIDENCE", "headline", "parts", "target", "unrun"]
+
+EVIDENCE = {
+    "executed": "tested by running it",
+    "partly": "its loss is tested by running it",
+    "read": "not executed, read from it",
+}
+"""How claims about a combination of options are known, in words."""
+
 
 _PLACES = {"reward": "in the reward", "loss": "in the loss", "none": "nowhere"}
 _BASELINES = {
     "none": "no baseline",
     "leave_one_out": "mean of the others",
     "group_mean": "mean of the group",
+    "length_mean": "mean of the group by length",
+    "token_mean": "mean of the group for each token",
     "batch_mean": "mean of the batch",
     "value": "learned value",
     "greedy": "reward of the greedy completion",
@@ -53,6 +63,23 @@ def headline(objective: EffectiveObjective) -> str:
     }
     of = "whole outputs" if o.level == "sequence" else "tokens"
     return f"{kinds[o.divergence]} of {of}, {_PLACES[o.kl_placement]}"
+
+
+def unrun(objective: EffectiveObjective) -> Iterator[str]:
+    """Yield which options were read and not executed, where others of the release were.
+
+    Parameters
+    ----------
+    objective : EffectiveObjective
+        What is optimised.
+
+    Yields
+    ------
+    str
+        One sentence, or nothing.
+    """
+    if objective.not_executed:
+        yield f"Read in the sources and not executed: {', '.join(objective.not_executed)}."
 
 
 def target(objective: EffectiveObjective) -> str:

@@ -12,6 +12,7 @@ from polymode.diagnostics.audit.frameworks.framework import (
 )
 from polymode.diagnostics.audit.frameworks.nemo_rl import NEMO_RL
 from polymode.diagnostics.audit.frameworks.openrlhf import OPENRLHF
+from polymode.diagnostics.audit.frameworks.polymode import POLYMODE
 from polymode.diagnostics.audit.frameworks.skyrl import SKYRL
 from polymode.diagnostics.audit.frameworks.slime import SLIME
 from polymode.diagnostics.audit.frameworks.trl import TRL
@@ -19,7 +20,7 @@ from polymode.diagnostics.audit.frameworks.verl import VERL
 
 __all__ = ["FRAMEWORKS", "REMEDIES", "DefaultChange", "FieldClass", "Framework", "Remedy"]
 
-_ALL = (TRL, VERL, OPENRLHF, NEMO_RL, SKYRL, SLIME)
+_ALL = (TRL, POLYMODE, VERL, OPENRLHF, NEMO_RL, SKYRL, SLIME)
 
 FRAMEWORKS: Mapping[str, Framework] = MappingProxyType({each.name: each for each in _ALL})
 """By name, read-only."""

@@ -204,13 +204,15 @@ def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, An
         "clipped": clip is not None,
     }
     filters = values.on("drops", "algo.dynamic_filtering_enable", "algo.dynamic_filtering_range")
+    bounds = values.pair("drops", "algo.dynamic_filtering_range")
+    narrower = ("outside_range",) if bounds not in (None, (0.0, 1.0)) else ()
     return {
         "baseline": estimator.baseline,
         "scale": scale,
         "scale_epsilon": 1e-9 if scale == "group_std" else 1e-8,
         "reward_clip": clip,
         "reward_transformations": tuple(word for word, on in present.items() if on),
-        "drops": ("zero_variance",) if filters else (),
+        "drops": ("zero_variance", *narrower) if filters else (),
         "group_size": values.whole("group_size", "rollout.n_samples_per_prompt"),
     }
 

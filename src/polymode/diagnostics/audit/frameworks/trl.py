@@ -1,7 +1,7 @@
 """TRL: `GRPOTrainer` and `RLOOTrainer`, from objects, YAML and command lines, release by release.
 
-Claims about the installed release are tested against the gradients of its own losses; what older
-releases did was read in their sources.
+Claims about the newest release are tested against the gradients of its own losses, for the
+combinations of options in `TRL_EXECUTED`; what older releases did was read in their sources.
 """
 
 import math
@@ -11,8 +11,10 @@ from typing import Any
 from polymode.diagnostics.audit.frameworks.framework import FieldClass, Framework
 from polymode.diagnostics.audit.frameworks.trl_changes import elsewhere, history
 from polymode.diagnostics.audit.frameworks.trl_detection import OURS, detect, kind_of, normalise
+from polymode.diagnostics.audit.frameworks.trl_executed import TRL_EXECUTED
 from polymode.diagnostics.audit.frameworks.trl_fields import SHAPING, fields_of
 from polymode.diagnostics.audit.frameworks.trl_releases import (
+    Kind,
     defaults_of,
     first_release,
     newest_release,
@@ -25,9 +27,6 @@ from polymode.diagnostics.audit.settings import Settings
 from polymode.errors import ConfigError
 
 __all__ = ["TRL"]
-
-TESTED = "1.16.0"
-"""Release whose losses our tests run."""
 
 _TITLE = "TRL"
 _LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo")
@@ -62,14 +61,23 @@ def _read(settings: Settings, version: str) -> EffectiveObjective:
     parts = _shared(values, release)
     parts |= _grpo(values, release, parts) if kind == "grpo" else _rloo(values, parts)
     parts |= _ours(values, settings, parts)
-    executed = release == release_number(TESTED)
+    parts |= _evidence(values, kind, version, parts)
     return EffectiveObjective(
         framework="trl",
         version=version,
         trainer="GRPOTrainer" if kind == "grpo" else "RLOOTrainer",
-        evidence="executed" if executed else "read",
         **{**parts, **values.finish()},
     )
+
+
+def _evidence(values: Values, kind: Kind, version: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what our tests run of this combination; they run TRL's own losses, and not ours."""
+    if parts.get("anchored"):
+        return {"evidence": "read"}
+    fields = fields_of(kind)
+    names = ("evidence", "not_executed")
+    found = TRL_EXECUTED[kind].evidence(values.decided.settings, version, fields)
+    return dict(zip(names, found, strict=True))
 
 
 def _shared(values: Values, release: tuple[int, ...]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """verl: Hydra YAML and dotted overrides.
 
 Claims about `verl.trainer.ppo.core_algos` (estimators, policy losses, KL penalties, aggregation)
-are tested against the functions themselves, by `make test-verl`.
+are tested against the functions themselves, by `make test-verl`: the cases are `VERL_EXECUTED`.
 """
 
 import math
@@ -17,7 +17,8 @@ from polymode.diagnostics.audit.frameworks.tables import (
     options_of,
 )
 from polymode.diagnostics.audit.frameworks.values import Values, classified, updates
-from polymode.diagnostics.audit.objective import Baseline, EffectiveObjective, Scale
+from polymode.diagnostics.audit.frameworks.verl_executed import VERL_EXECUTED
+from polymode.diagnostics.audit.objective import OWN_MEANS, Baseline, EffectiveObjective, Scale
 from polymode.diagnostics.audit.settings import Settings
 
 __all__ = ["VERL"]
@@ -39,15 +40,21 @@ class _Estimator:
     asks: bool = False  # whether algorithm.norm_adv_by_std_in_grpo reaches it
     reward_weight: float = 1.0  # NaN: depends on the batch
     reads_kl: bool = True  # whether a KL in the reward reaches it
+    transformation: str = ""
     remark: str = ""
 
 
+_TOKEN_MEAN = (
+    "The baseline of a token is a mean over the group, weighted by how far its completions have "
+    "moved the policy up to there: the gap between rewards shrinks by (G-1)/G on average alone."
+)
 _ESTIMATORS: Mapping[str, _Estimator] = {
     "gae": _Estimator("value", "batch_std"),
     "grpo": _Estimator("group_mean", "group_std", asks=True),
     "grpo_vectorized": _Estimator("group_mean", "group_std"),
     "grpo_passk": _Estimator(
         *("none", "group_std", True, math.nan),
+        transformation="lead_of_best",
         remark="grpo_passk gives an advantage to the best completion of a group alone, its lead "
         "over the second: the reward of a completion depends on its group.",
     ),
@@ -56,7 +63,7 @@ _ESTIMATORS: Mapping[str, _Estimator] = {
     "rloo": _Estimator("leave_one_out"),
     "rloo_vectorized": _Estimator("leave_one_out"),
     "opo": _Estimator(
-        "group_mean",
+        "length_mean",
         remark="opo weighs the mean of the group by length: the gap between rewards shrinks by "
         "(G-1)/G only where completions are equally long.",
     ),
@@ -66,9 +73,11 @@ _ESTIMATORS: Mapping[str, _Estimator] = {
         remark="gpg multiplies advantages by the number of samples over that of nonzero rewards, "
         "so a KL in the loss weighs less where few rewards are nonzero.",
     ),
-    "gdpo": _Estimator("group_mean", "batch_std", reads_kl=False),
-    "optimal_token_baseline": _Estimator("group_mean"),
-    "tir_optimal_token_baseline": _Estimator("group_mean"),
+    "gdpo": _Estimator(
+        "group_mean", "batch_std", reads_kl=False, transformation="each_standardised"
+    ),
+    "optimal_token_baseline": _Estimator("token_mean", remark=_TOKEN_MEAN),
+    "tir_optimal_token_baseline": _Estimator("token_mean", remark=_TOKEN_MEAN),
 }
 _KINDS = {
     "kl": "k1",
@@ -86,12 +95,10 @@ _LOSSES = (
 )
 _OWN_MEAN = ("sapo", "geo_mean")  # average within each completion, whatever loss_agg_mode says;
 # so does gspo, but for the release 0.9.1
-_UNCLIPPED = ("gpg", "sapo", "dro", "dppo_tv", "dppo_kl")
+_UNCLIPPED = ("gpg", "sapo", "dro", "dppo_tv", "dppo_kl", "kl_cov")
 _PER_SEQUENCE = ("seq-mean-token-mean",)
-_AGGREGATIONS = (
-    *("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm"),
-    *_PER_SEQUENCE,
-)
+_MEANS = ("token-mean", *_PER_SEQUENCE)
+_AGGREGATIONS = (*_MEANS, "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 
 _TARGET = (
     *(_USE_LOSS, _LOSS_BETA, _USE_REWARD, _REWARD_BETA, f"{_ACTOR}kl_loss_type"),
@@ -164,17 +171,16 @@ def _read(settings: Settings, version: str) -> EffectiveObjective:
     values = Values(settings, _TITLE)
     name = values.word("trainer baseline scale", "algorithm.adv_estimator", of=list(_ESTIMATORS))
     estimator = _ESTIMATORS.get(name, _Estimator("none"))
-    facts = (
-        _kl(values, estimator)
-        | _advantage(values, name, estimator)
-        | _loss(values, version)
-        | _sampling(values)
-    )
+    facts = _kl(values, estimator) | _advantage(values, name, estimator) | _sampling(values)
+    facts |= _loss(values, version, facts)
+    followed = values.decided.settings
+    evidence, not_executed = VERL_EXECUTED.evidence(followed, version, _fields(settings))
     return EffectiveObjective(
         framework="verl",
         version=version,
         trainer=name,
-        evidence="executed",
+        evidence=evidence,
+        not_executed=not_executed,
         **facts,
         **values.finish(),
     )
@@ -247,10 +253,12 @@ def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, An
             )
     group_size = values.whole("group_size", f"{_ROLLOUT}n")
     baseline = estimator.baseline
-    if group_size == 1 and baseline in ("group_mean", "leave_one_out"):  # verl's own exception
+    if group_size == 1 and baseline in (*OWN_MEANS, "leave_one_out"):  # verl's own exception
         baseline, scale = "none", "batch_std" if estimator.scale == "batch_std" else "none"
     drops = ("zero_variance",) if values.on("drops", "algorithm.filter_groups.enable") else ()
-    transformations = ("each_standardised",) if name == "gdpo" else ()
+    if values.word("drops", f"{_ACTOR}policy_loss.loss_mode") == "clip_cov":
+        drops += ("high_covariance",)
+    transformations = (estimator.transformation,) if estimator.transformation else ()
     if values.on("reward_transformations", "algorithm.use_pf_ppo") and name == "gae":
         transformations += ("resampled_by_reward",)
     return {
@@ -264,7 +272,7 @@ def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, An
     }
 
 
-def _loss(values: Values, version: str) -> dict[str, Any]:
+def _loss(values: Values, version: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the policy loss does."""
     mode = values.word(
         "ratio_level clip_low clip_high", f"{_ACTOR}policy_loss.loss_mode", of=_LOSSES
@@ -272,10 +280,22 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     given = values.word("aggregation kl_aggregation", f"{_ACTOR}loss_agg_mode", of=_AGGREGATIONS)
     aggregation = "per_sequence" if given in _PER_SEQUENCE else "constant"
     own = mode in _OWN_MEAN or (mode == "gspo" and version != "0.9.1")
+    weight = facts["reward_weight"]
+    entropy = values.number("entropy_coef", f"{_ACTOR}entropy_coeff") or 0.0
+    if own and given not in _MEANS:
+        values.decided("reward_weight", f"{_ACTOR}loss_agg_mode", f"{_ACTOR}policy_loss.loss_mode")
+        if facts.get("kl_placement") == "loss" or entropy:
+            weight = math.nan
+            values.remarks.append(
+                f"{mode} averages over tokens whatever loss_agg_mode says, and what stands beside "
+                f"it, a KL or an entropy bonus, is aggregated by {given}: its strength is "
+                "multiplied by a number of tokens."
+            )
     clip = values.number("clip_low clip_high", f"{_ACTOR}clip_ratio")
     low = values.number("clip_low", f"{_ACTOR}clip_ratio_low", f"{_ACTOR}clip_ratio")
     high = values.number("clip_high", f"{_ACTOR}clip_ratio_high", f"{_ACTOR}clip_ratio")
-    clipped = mode not in _UNCLIPPED
+    correction = values.word("clip_low clip_high", "algorithm.rollout_correction.loss_type")
+    clipped = mode not in _UNCLIPPED and (mode, correction) != ("bypass_mode", "reinforce")
     batch = values.number("n_updates", "data.train_batch_size")
     mini = values.number("n_updates", f"{_ACTOR}ppo_mini_batch_size")
     epochs = values.number("n_updates", f"{_ACTOR}ppo_epochs")
@@ -285,6 +305,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
     return {
         "aggregation": "per_sequence" if own else aggregation,
         "kl_aggregation": aggregation,
+        "reward_weight": weight,
         "ratio_level": "sequence" if mode in ("gspo", "geo_mean") else "token",
         "clip_low": (clip if low is None else low) if clipped else None,
         "clip_high": (clip if high is None else high) if clipped else None,
@@ -292,7 +313,7 @@ def _loss(values: Values, version: str) -> dict[str, Any]:
         "asynchronous": "async" in trainer,
         "sampler_engine": values.word("sampler_engine", f"{_ROLLOUT}name").strip("?"),
         "sampler_correction": "masked" if masked else "truncated" if weighed else "none",
-        "entropy_coef": values.number("entropy_coef", f"{_ACTOR}entropy_coeff") or 0.0,
+        "entropy_coef": entropy,
         "weight_decay": values.number("weight_decay", f"{_ACTOR}optim.weight_decay") or 0.0,
     }
 

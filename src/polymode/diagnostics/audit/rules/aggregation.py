@@ -5,13 +5,23 @@ from polymode.diagnostics.audit.rules.rule import Case, Rule
 __all__ = ["RULES"]
 
 
+def _where(case: Case, tilted: str) -> str:
+    """Return what becomes of the target."""
+    if case.objective.tilts:
+        return tilted
+    return (
+        "The target stays: the KL is in the reward, so that all advantages are zero there, and "
+        "only the way to it is bent."
+    )
+
+
 def _per_sequence(case: Case) -> str | None:
     if case.objective.aggregation != "per_sequence":
         return None
     return (
         "A token of a completion y weighs 1/|y|: of two good outputs the shorter is reinforced "
-        "more, of two bad ones the longer is punished less, each by the ratio of lengths. The "
-        "target tilts with length."
+        "more, of two bad ones the longer is punished less, each by the ratio of lengths. "
+        + _where(case, "The target tilts with length.")
     )
 
 
@@ -32,7 +42,7 @@ def _times_length(case: Case) -> str | None:
         return None
     return (
         "A token of a completion y weighs |y|: long completions are reinforced and punished in "
-        "proportion to their length. The target tilts towards long good outputs."
+        "proportion to their length. " + _where(case, "The target tilts towards long good outputs.")
     )
 
 

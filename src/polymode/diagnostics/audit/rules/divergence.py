@@ -4,7 +4,10 @@ import math
 
 from polymode.diagnostics.audit.rules.rule import Case, Rule, number
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "TELLING"]
+
+TELLING = 1000
+"""Factor between outputs whose rewards differ by .1, from which it is worth a word."""
 
 
 def _no_regulariser(case: Case) -> str | None:
@@ -93,7 +96,7 @@ def _clipped(case: Case) -> str | None:
 
 def _small_beta(case: Case) -> str | None:
     o = case.objective
-    if o.divergence != "reverse_kl" or o.beta <= 0 or 0.1 / o.beta < math.log(1000):
+    if o.divergence != "reverse_kl" or o.beta <= 0 or 0.1 / o.beta < math.log(TELLING):
         return None
     exponent = 0.1 / o.beta / math.log(10)
     return (

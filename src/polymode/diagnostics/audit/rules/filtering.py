@@ -1,5 +1,6 @@
 """PM6xx: what is left out, and what a group can show."""
 
+from polymode.diagnostics.audit.objective import OWN_MEANS
 from polymode.diagnostics.audit.rules.rule import Case, Rule
 
 __all__ = ["RULES"]
@@ -20,7 +21,7 @@ def _zero_variance(case: Case) -> str | None:
 def _only_kl(case: Case) -> str | None:
     o = case.objective
     idle = "zero_variance" in o.drops
-    if o.kl_placement != "loss" or o.divergence == "none" or idle or o.baseline != "group_mean":
+    if o.kl_placement != "loss" or o.divergence == "none" or idle or o.baseline not in OWN_MEANS:
         return None
     return (
         "Groups whose rewards are all equal have no reward gradient and keep their KL: prompts "
@@ -49,12 +50,15 @@ def _dropped(case: Case) -> str | None:
     )
 
 
-def _low_entropy(case: Case) -> str | None:
+def _tokens(case: Case) -> str | None:
     o = case.objective
-    if "low_entropy" not in o.drops:
+    found = [name for name in ("low_entropy", "high_covariance") if name in o.drops]
+    if not found:
         return None
-    kl = "" if o.divergence == "none" else " The KL still acts on all tokens, and wins on those."
-    return f"Tokens of low entropy get no reward gradient.{kl}"
+    named = " and ".join(name.replace("_", " ") for name in found)
+    in_loss = o.divergence != "none" and o.kl_placement == "loss"
+    kl = " The KL still acts on all tokens, and wins on those." if in_loss else ""
+    return f"Tokens of {named} get no reward gradient.{kl}"
 
 
 def _range(case: Case) -> str | None:
@@ -91,7 +95,7 @@ RULES = (
         *("drops", "keep_all"),
     ),
     Rule(
-        *("PM605", "warning", "Tokens of low entropy get no reward", _low_entropy),
+        *("PM605", "warning", "Some tokens get no reward", _tokens),
         *("drops", "keep_all"),
     ),
     Rule(

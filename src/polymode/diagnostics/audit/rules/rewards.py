@@ -2,6 +2,7 @@
 
 import math
 
+from polymode.diagnostics.audit.objective import OWN_MEANS
 from polymode.diagnostics.audit.rules.rule import Case, Rule, beta_range, number
 
 __all__ = ["RULES"]
@@ -51,7 +52,7 @@ def _scaled_alike(case: Case) -> str | None:
 
 def _shrunk(case: Case) -> str | None:
     o = case.objective
-    if o.baseline != "group_mean" or o.scale != "none" or not _beside_the_kl(case):
+    if o.baseline not in OWN_MEANS or o.scale != "none" or not _beside_the_kl(case):
         return None
     if o.group_size is None:
         return "The mean of the group contains the completion itself: beta acts as beta G/(G-1)."
