@@ -656,6 +656,18 @@ def test_a_best_outcome_that_hardly_counts(name, rewards, log_q, beta):
     assert exact.largest_error(log_t, expected)[0] <= 1e-9
 
 
+@pytest.mark.parametrize("name", ["forward_kl", "jensen_shannon"])
+def test_others_whose_slope_is_lost_beside_that_of_the_best(name):
+    # The best has q = e^-212 and takes .97; the other 36 strengths below keeps .03, with a slope of
+    # 1e-95 of the first one's. Taken from rounding, a slope makes steps that leave 3% of an error.
+    for gap in np.linspace(30.0, 40.0, 41):
+        rewards, log_q = np.array([0.0, gap]), np.array([0.0, -211.8])
+        log_t = optimal_policy(rewards, log_q, beta=1.0, divergence=name)
+        expected = exact.exact_log_policy(FAMILIES[name], rewards, log_q, 1.0)
+        assert exact.largest_error(log_t, expected)[0] <= 1e-12
+        assert np.exp(log_t).sum() == pytest.approx(1.0, abs=1e-12)
+
+
 @pytest.mark.parametrize("alpha", [5.0, 7.0, 15.0])
 def test_an_outcome_at_the_very_edge_of_a_steep_ratio(alpha):
     # Distances of 1e-18 and less decide: x - d has no digit of them.

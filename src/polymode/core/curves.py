@@ -27,7 +27,7 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 _CLOSE = 1e-8  # distance of the mass from 1 at which one more step leads to the last digits
 _LEFT = 1e-13  # distance of the mass from 1 that a step may leave
 _NEAR = 0.01  # d below which 1 - e^-d loses two digits
-_FARTHEST = 1e9  # distance of a pole, in unknowns, beyond which it hardly has a slope
+_FARTHEST = 1e100  # distance of a pole, in unknowns, whose square is a float
 _NEARLY_KL = 0.01  # |alpha - 1| below which powers 1 / (alpha - 1) cost more digits than log1p
 
 _Function = Callable[[Any], Any]
@@ -381,8 +381,8 @@ class _RationalCurve(Curve):
         """
         sum_t, slope, alone = total / mass, pull * x / mass, best / (mass * x)
         others = sum_t - alone
-        distance = others / (slope - alone)  # (x + a) / x; lost to rounding where others are few
-        distance = np.fmin(np.fmax(distance, 1.0), _FARTHEST)
+        steepness = np.fmax(slope - alone, others / _FARTHEST)  # none of it but rounding: far away
+        distance = np.fmax(others / steepness, 1.0)  # (x + a) / x
         b = 1.0 - alone + distance * (1.0 - others)
         c = distance * (1.0 - sum_t)
         size = 0.5 * (np.abs(b) + np.sqrt(b * b - 4.0 * c))
