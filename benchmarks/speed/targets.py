@@ -6,7 +6,8 @@ Three workloads. *Groups*: 100,000 groups of 16, beside a Python loop of `scipy.
 over the multiplier; the loop is timed on some of the groups, as all of them would take minutes.
 *One group* of 10^7 outcomes, beside `scipy.special.log_softmax` of one array, with the peak of the
 memory that each allocates. *Sizes* from 10^3 to 10^7 samples in ragged groups. Sides alternate
-within a repeat and ratios are taken within a repeat. Writes
+within a repeat and ratios are taken within a repeat. Seconds are those of the processor, which on
+one thread are the clock's where nothing else runs. Writes
 `benchmarks/speed/results/DATE-targets.json`.
 """
 
@@ -219,9 +220,9 @@ def alternate(sides: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(REPEATS + 1):
         for name in sorted(sides, reverse=bool(repeat % 2)):
-            started = time.perf_counter()
+            started = time.process_time()
             sides[name]()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(time.process_time() - started)
     return {name: times[1:] for name, times in seconds.items()}
 
 

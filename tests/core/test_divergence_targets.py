@@ -656,6 +656,34 @@ def test_a_best_outcome_that_hardly_counts(name, rewards, log_q, beta):
     assert exact.largest_error(log_t, expected)[0] <= 1e-9
 
 
+@pytest.mark.parametrize("name", ["forward_kl", "jensen_shannon"])
+def test_others_whose_slope_is_lost_beside_that_of_the_best(name):
+    # The best has q = e^-212 and takes .97; the other 36 strengths below keeps .03, with a slope of
+    # 1e-95 of the first one's. Taken from rounding, a slope makes steps that leave 3% of an error.
+    for gap in np.linspace(30.0, 40.0, 41):
+        rewards, log_q = np.array([0.0, gap]), np.array([0.0, -211.8])
+        log_t = optimal_policy(rewards, log_q, beta=1.0, divergence=name)
+        expected = exact.exact_log_policy(FAMILIES[name], rewards, log_q, 1.0)
+        assert exact.largest_error(log_t, expected)[0] <= 1e-12
+        assert np.exp(log_t).sum() == pytest.approx(1.0, abs=1e-12)
+
+
+@each_smooth
+def test_the_last_step_leaves_nothing(divergence):
+    rng = np.random.default_rng(9)
+    rewards, log_q = rng.normal(size=(2, 3000, 16))
+    log_t = optimal_policy(rewards, 2 * log_q, beta=0.5, divergence=divergence)
+    np.testing.assert_allclose(np.exp(log_t).sum(-1), 1.0, rtol=0, atol=1e-12)
+
+
+def test_small_gaps_beside_a_small_unknown_under_jensen_shannon():
+    # Unknown and gap are about 1e-10: of 1 - e^-d, taken as it stands, six digits are left.
+    problem = np.array([0.0, -1.234e-10, -5.0]), np.array([-22.9, -23.5, -1e-10])
+    log_t = optimal_policy(*problem, beta=1.0, divergence="jensen_shannon")
+    expected = exact.exact_log_policy(FAMILIES["jensen_shannon"], *problem, 1.0)
+    assert exact.largest_error(log_t, expected)[0] <= 1e-12
+
+
 @pytest.mark.parametrize("alpha", [5.0, 7.0, 15.0])
 def test_an_outcome_at_the_very_edge_of_a_steep_ratio(alpha):
     # Distances of 1e-18 and less decide: x - d has no digit of them.

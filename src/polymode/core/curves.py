@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from polymode.core.arrays import Array
-from polymode.core.tiles import parts
 
 __all__ = ["Curve", "JensenShannonCurve", "NumericCurve", "PowerCurve", "power_curve"]
 
-_NEARLY_KL = 0.01  # |alpha - 1| below which powers 1 / (alpha - 1) cost more digits than log1p
 _SMALLEST = float(np.finfo(np.float64).tiny)
+_CLOSE = 1e-8  # distance of the mass from 1 at which one more step leads to the last digits
+_LEFT = 1e-13  # distance of the mass from 1 that a step may leave
+_NEAR = 0.01  # d below which 1 - e^-d loses two digits
+_FARTHEST = 1e100  # distance of a pole, in unknowns, whose square is a float
+_NEARLY_KL = 0.01  # |alpha - 1| below which powers 1 / (alpha - 1) cost more digits than log1p
 
 _Function = Callable[[Any], Any]
 _Pair = tuple[Array, Array]
@@ -42,6 +45,11 @@ class Curve(ABC):
         The edge; 0 for slopes without ends, where ``y`` is the slope itself.
     unit : float
         What a distance of 1 is as a difference of slopes.
+    bend : float or None
+        Bound of the half second derivative of the distance that belongs to the mass, times ``x``
+        and over the first one; None for slopes that may jump.
+    rough_steps : int
+        Number of steps to take in single precision, where that pays, before those in double.
     keeps_gaps : bool
         Whether `prepare` returns the gaps as they are.
     """
@@ -49,6 +57,8 @@ class Curve(ABC):
     above: bool
     edge: float
     unit: float = 1.0
+    bend: float | None = None
+    rough_steps: int = 0
     keeps_gaps: bool = True
 
     @abstractmethod
@@ -126,13 +136,15 @@ class Curve(ABC):
         """
         return x
 
-    def prepare(self, q: Array, d: Array) -> _Pair:
+    def prepare(self, q: Array, d: Array, out: Array) -> _Pair:  # noqa: ARG002
         """Return what `sums` needs of masses and gaps, so that no step computes it again.
 
         Parameters
         ----------
         q, d : array, shape (w, m)
-            Masses of the reference, and gaps to the best reward; may be overwritten.
+            Masses of the reference, which may be overwritten, and gaps to the best reward.
+        out : array, shape (w, m)
+            Space for other gaps than those.
 
         Returns
         -------
@@ -161,6 +173,43 @@ class Curve(ABC):
         y = self._distances(gaps, x, work[0])
         t = weights * np.exp(self.log_ratio(y))
         return np.add.reduce(t, 0), np.add.reduce(np.where(t > 0, t * self.gain(y), 0.0), 0)
+
+    def start(self, first: Array, total: Array, moment: Array) -> Array:  # noqa: ARG002
+        """Return unknowns to start from: Jensen's bound, as ratios are convex where that matters.
+
+        Parameters
+        ----------
+        first, total : array, shape (m,)
+            Weights of the best outcomes and of all, as shares of the mass of the reference.
+        moment : array, shape (m,)
+            Sum of weights times gaps, likewise.
+
+        Returns
+        -------
+        array, shape (m,)
+            The unknowns.
+        """
+        one, mean = self.unknown(np.zeros(1)), moment / total
+        return one * total - mean if self.above else one + mean
+
+    def settled(self, x: Array, better: Array, error: Array) -> Array:
+        """Return where a step is the last that is needed.
+
+        Parameters
+        ----------
+        x, better : array, shape (m,)
+            The unknowns, and those that `advance` returned.
+        error : array, shape (m,)
+            Distance of the mass from 1 at `x`.
+
+        Returns
+        -------
+        array of bool, shape (m,)
+            Where the mass at `better` is 1 to the last digits, as far as can be told.
+        """
+        if self.bend is None:
+            return (error < _CLOSE) & ~np.isnan(better)
+        return self.bend * error * np.abs(better - x) < _LEFT * x
 
     def advance(
         self,
@@ -239,6 +288,8 @@ class PowerCurve(Curve):
         self.unit = scale / abs(kappa)
         self.kappa = kappa
         self.power = 1 / kappa
+        self.bend = (1 - self.power) / 2 if self.above else None
+        self.rough_steps = 0 if self.power == 1 else 4 if self.above else 2
 
     def distance(self, log_u: Array) -> Array:
         """Return ``u**kappa``."""
@@ -265,10 +316,15 @@ class PowerCurve(Curve):
             _times_power(weights, y, self.power - 1, out=t)
             pull = np.add.reduce(t, 0)
             return np.add.reduce(np.multiply(t, y, out=t), 0), pull
-        if not self.above:
-            weights = np.multiply(weights, y > 0, out=t)
-            np.maximum(y, _SMALLEST, out=y)
-        _times_power(weights, y, self.power, out=t)
+        if self.power == 1:
+            pull = np.add.reduce(np.multiply(weights, y > 0, out=t), 0)
+            return np.add.reduce(np.multiply(t, np.maximum(y, 0.0, out=y), out=t), 0), pull
+        if self.above:
+            _times_power(weights, y, self.power, out=t)
+        else:
+            np.maximum(y, np.finfo(y.dtype).tiny, out=y)
+            _times_power(weights, y, self.power, out=t)
+            np.multiply(t, y > np.finfo(y.dtype).tiny, out=t)
         total = np.add.reduce(t, 0)
         return total, np.add.reduce(np.divide(t, y, out=t), 0)
 
@@ -293,9 +349,13 @@ class PowerCurve(Curve):
     ) -> None:
         """Write ``log(y) / kappa``."""
         self._distances(gaps, x, out)
-        if not self.above:
-            np.maximum(out, 0.0, out=out)
+        if self.above:
+            np.multiply(np.log(out, out=out), self.power, out=out)
+            return
+        dead = np.flatnonzero(out <= 0.0)
+        np.maximum(out, _SMALLEST, out=out)  # the logarithm of 0 takes twice the time
         np.multiply(np.log(out, out=out), self.power, out=out)
+        out.reshape(-1)[dead] = -np.inf  # contiguous: a view
 
 
 class _RationalCurve(Curve):
@@ -315,26 +375,33 @@ class _RationalCurve(Curve):
     def advance(self, x: Array, total: Array, pull: Array, mass: Array, best: Array) -> _Pair:
         """Return the mass, and the root if all but the first pole were a single other one.
 
-        The pole of the best outcomes is kept, ``c / (x + a)`` has value and slope of the others.
+        The pole of the best outcomes is kept, ``c / (x + a)`` has value and slope of the others:
+        ``step**2 + b step + c = 0`` for the relative step. The reciprocal of a sum of poles is
+        concave, so that no step goes beyond the root.
         """
-        sum_t, slope, first = total / mass, pull / mass, best / mass
-        alone = first / x
-        others, steepness = sum_t - alone, slope - alone / x
-        distance = others / steepness  # x + a
-        a = distance - x
-        b = first + others * distance - a
-        ends = 4.0 * first * a
-        size = np.sqrt(b * b + ends) + np.abs(b)
-        root = np.where(b > 0, size, ends / size) * 0.5  # of both forms the one without cancelling
-        seen = np.minimum(others - 1e-9 * sum_t, steepness - 1e-9 * slope)  # above rounding
-        usable = (np.minimum(np.minimum(a, seen), root) > 0) & (root < np.inf)
-        if usable.all():
-            return sum_t, root
-        return sum_t, np.where(usable, root, x + (sum_t - 1.0) * sum_t / slope)
+        sum_t, slope, alone = total / mass, pull * x / mass, best / (mass * x)
+        others = sum_t - alone
+        steepness = np.fmax(slope - alone, others / _FARTHEST)  # none of it but rounding: far away
+        distance = np.fmax(others / steepness, 1.0)  # (x + a) / x
+        b = 1.0 - alone + distance * (1.0 - others)
+        c = distance * (1.0 - sum_t)
+        size = 0.5 * (np.abs(b) + np.sqrt(b * b - 4.0 * c))
+        return sum_t, x + x * np.where(b > 0, -c / size, size)  # of both, that without cancelling
+
+    def start(self, first: Array, total: Array, moment: Array) -> Array:
+        """Return the root if all but the best outcomes had the same gap, which is a lower bound."""
+        gap = np.fmax(moment / (total - first), 0.0)
+        b, ends = total - gap, first * gap
+        size = 0.5 * (np.abs(b) + np.sqrt(b * b + 4.0 * ends))
+        return np.where(b > 0, size, ends / size)
 
 
 class _ReciprocalCurve(_RationalCurve, PowerCurve):
     """The power curve of an exponent of -1, which is that of the forward KL."""
+
+    def __init__(self, *, scale: float, shift: float) -> None:
+        super().__init__(-1.0, scale=scale, shift=shift)
+        self.rough_steps = 0
 
 
 class JensenShannonCurve(_RationalCurve):
@@ -344,6 +411,7 @@ class JensenShannonCurve(_RationalCurve):
     """
 
     edge = math.log(2)
+    bend = 1.0
     keeps_gaps = False
 
     def distance(self, log_u: Array) -> Array:
@@ -366,17 +434,20 @@ class JensenShannonCurve(_RationalCurve):
         """Return ``log(1 + x)``."""
         return np.log1p(x)
 
-    def prepare(self, q: Array, d: Array) -> _Pair:
-        """Return ``q e^-d`` and ``1 - e^-d``."""
-        np.negative(np.expm1(np.negative(d, out=d), out=d), out=d)
-        for part in parts(d.shape):
-            np.subtract(q[part], q[part] * d[part], out=q[part])
-        return q, d
+    def prepare(self, q: Array, d: Array, out: Array) -> _Pair:
+        """Return ``q e^-d`` and ``1 - e^-d``, by the slower `expm1` where that has more digits."""
+        np.negative(d, out=out)
+        np.exp(out, out=out)
+        np.multiply(q, out, out=q)
+        np.subtract(1.0, out, out=out)
+        near = np.flatnonzero((d > 0.0) & (d < _NEAR))
+        out.reshape(-1)[near] = -np.expm1(-d.reshape(-1)[near])  # contiguous: a view
+        return q, out
 
     def log_ratios(self, d: Array, gaps: Array, x: Array, out: Array) -> None:
         """Write ``-d - log(x + 1 - e^-d)``."""
         np.log(np.add(gaps, x, out=out), out=out)
-        np.subtract(-d, out, out=out)
+        np.subtract(np.negative(out, out=out), d, out=out)
 
 
 class NumericCurve(Curve):
@@ -488,22 +559,24 @@ def power_curve(kappa: float, *, scale: float = 1.0, shift: float = 0.0) -> Curv
     """
     if abs(kappa) < _NEARLY_KL:
         return _NearlyLogarithmicCurve(kappa, scale=scale, shift=shift)
-    kind = _ReciprocalCurve if kappa == -1 else PowerCurve
-    return kind(kappa, scale=scale, shift=shift)
+    if kappa == -1:
+        return _ReciprocalCurve(scale=scale, shift=shift)
+    return PowerCurve(kappa, scale=scale, shift=shift)
 
 
 def _times_power(q: Array, y: Array, power: float, *, out: Array) -> None:
-    """Write ``q * y**power`` to `out`, which may be `q`; common powers without a logarithm."""
+    """Write ``q * y**power`` to `out`; common powers without a logarithm."""
     if power == 1:
         np.multiply(q, y, out=out)
     elif power == -2:
         np.divide(np.divide(q, y, out=out), y, out=out)
     elif power == 0.5:
-        np.multiply(q, np.sqrt(y), out=out)
+        np.multiply(q, np.sqrt(y, out=out), out=out)
     elif power == -0.5:
-        np.divide(q, np.sqrt(y), out=out)
+        np.divide(q, np.sqrt(y, out=out), out=out)
     else:
-        np.multiply(q, np.exp(power * np.log(y)), out=out)
+        np.multiply(np.log(y, out=out), power, out=out)
+        np.multiply(np.exp(out, out=out), q, out=out)
 
 
 def _power(x: Array, power: float) -> Array:
@@ -514,6 +587,8 @@ def _power(x: Array, power: float) -> Array:
         return x * x
     if power == 0.5:
         return np.sqrt(x)
+    if power == -0.5:
+        return 1.0 / np.sqrt(x)
     return 1.0 / x if power == -1 else x**power
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "Divergence",
     "alpha_divergence",
     "check_divergence",
-    "check_entropy",
+    "check_regulariser",
     "divergence_names",
     "divergence_terms",
     "f_divergence",
@@ -538,25 +538,32 @@ def check_divergence(divergence: Any) -> Iterator[str]:
         yield from checks.known("divergence", divergence, _KNOWN)
 
 
-def check_entropy(entropy: Any, divergence: Any) -> Iterator[str]:
-    """Check that there is a closed form with an entropy bonus: under reverse KL alone.
+def check_regulariser(rewards: Array, *, beta: Any, entropy: Any, divergence: Any) -> Iterator[str]:
+    """Check what regularises an objective: both strengths, alone and together, and the divergence.
 
     Parameters
     ----------
-    entropy : float or array
-        Weight of the bonus.
+    rewards : array, shape (..., n)
+        What the strengths go with.
+    beta, entropy : float or array
+        Strength of the divergence, and weight of an entropy bonus, with which there is a closed
+        form under reverse KL alone.
     divergence : str or Divergence
-        What a caller passed; what `check_divergence` objects to is left to it.
+        What a caller passed.
 
     Yields
     ------
     str
-        The problem.
+        The problems.
     """
+    yield from checks.strengths(rewards, beta=beta)
+    yield from checks.strengths(rewards, zero=True, entropy=entropy)
+    yield from checks.strengths_together(beta=beta, entropy=entropy)
+    unknown = list(check_divergence(divergence))
     none = isinstance(entropy, Real) and entropy == 0
-    known = not any(check_divergence(divergence))
-    if known and not none and get_divergence(divergence) is not REVERSE_KL:
+    if not unknown and not none and get_divergence(divergence) is not REVERSE_KL:
         yield f"entropy must be 0 unless the divergence is 'reverse_kl', got {divergence!r}"
+    yield from unknown
 
 
 def get_divergence(divergence: str | Divergence) -> Divergence:

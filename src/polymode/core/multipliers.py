@@ -11,6 +11,7 @@ reward, ``x`` the unknown, ``y`` distances, ``w`` samples of ``m`` groups.
 """
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,14 +114,14 @@ class _Space:
     """Memory that one tile after the other uses: fresh memory costs more than what is computed."""
 
     def __init__(self) -> None:
-        self._blocks: dict[str, Array] = {}
+        self._blocks: dict[tuple[str, Any], Array] = {}
 
-    def array(self, name: str, shape: tuple[int, ...]) -> Array:
-        """Return an uninitialised array, which overwrites the last one of that name."""
-        size = math.prod(shape)
-        block = self._blocks.get(name)
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
+        """Return an uninitialised array, which overwrites the last one of that name and type."""
+        size, key = math.prod(shape), (name, np.dtype(dtype))
+        block = self._blocks.get(key)
         if block is None or block.size < size:
-            block = self._blocks[name] = np.empty(size)
+            block = self._blocks[key] = np.empty(size, dtype)
         return block[:size].reshape(shape)
 
 
@@ -132,6 +133,7 @@ class _Problem(NamedTuple):
     log_q: Array  # (w, m), as given but for the floor
     scale: Any  # (m,) reward units of a distance of 1
     base: Array  # (m,) the best reward, or another one nearby
+    d: Array  # (w, m) gaps to the base
     weights: Array  # (w, m) what the curve
     gaps: Array  # (w, m) makes of masses and gaps
     mass: Array  # (m,) of the reference
@@ -148,38 +150,43 @@ class _Problem(NamedTuple):
         """Return the problems, with the best reward for a base."""
         scale, base = beta * curve.unit, r.max(0)
         q, mass = _masses(log_q, space)
-        if not (np.abs(np.log(mass)) < _FAR_FROM_1).all():  # else e**log_q may leave the floats
-            log_q = log_q - logsumexp(log_q, axis=0)
+        if not (np.exp(-_FAR_FROM_1) < mass.min() and mass.max() < np.exp(_FAR_FROM_1)):
+            log_q = log_q - logsumexp(log_q, axis=0)  # else e**log_q may leave the floats
             q, mass = _masses(log_q, space)
-        d = space.array("d", r.shape)
+        d, dead = space.array("d", r.shape), None
         for part in parts(r.shape):
             np.subtract(base, r[part], out=d[part])
             np.divide(d[part], scale, out=d[part])
-        widest, dead = d.max(0), None
-        regular = (log_q.min(0) > _FLOOR + np.log(mass)) & np.isfinite(mass + base + widest)
-        if not regular.all():
+        regular = log_q.min() > _FLOOR + np.log(mass.max()) and np.isfinite(base + r.min()).all()
+        if not regular:
             log_q, base, dead = _masked(r, log_q)
             q = np.where(dead, 0.0, np.exp(log_q))
             d = np.where(dead, 0.0, (base - r) / scale)
-            mass, widest = np.where(np.isnan(base), np.nan, 1.0), d.max(0)
-            d = np.where(dead, widest, d)
+            mass = np.where(np.isnan(base), np.nan, 1.0)
+            d = np.where(dead, d.max(0), d)
         best = 0.0
         for part in parts(r.shape):
-            best = best + np.add.reduce(q[part], 0, where=d[part] == 0.0)
-        weights, gaps = curve.prepare(q, d)
-        low, high, start = _bracket(curve, weights, gaps, mass, best, widest)
+            work = space.array("y", r[part].shape)
+            best = best + np.add.reduce(np.multiply(q[part], d[part] == 0.0, out=work), 0)
+        weights, gaps = q, d
+        if not curve.keeps_gaps:
+            gaps = space.array("gaps", d.shape)
+            for part in parts(d.shape):
+                curve.prepare(q[part], d[part], gaps[part])
+        low, high, start = _bracket(curve, weights, gaps, mass, best)
         lone = _lone(curve, weights, gaps, mass, low)
         if lone is not None:  # all other roots are larger than that
             low, start = np.fmax(low, _TINY), np.fmax(start, _TINY)
         given = (curve, r, log_q, scale, base)
-        return cls(*given, weights, gaps, mass, best, low, high, start, lone, dead, space)
+        return cls(*given, d, weights, gaps, mass, best, low, high, start, lone, dead, space)
 
     def total_and_pull(self, x: Array) -> tuple[Array, Array]:
         """Return the sums of the curve."""
         total, pull = 0.0, 0.0
         for part in parts(self.gaps.shape):
             gaps = self.gaps[part]
-            work = self.space.array("y", gaps.shape), self.space.array("t", gaps.shape)
+            room = partial(self.space.array, shape=gaps.shape, dtype=gaps.dtype)
+            work = room("y"), room("t")
             more = self.curve.sums(self.weights[part], gaps, x, work)
             total, pull = total + more[0], pull + more[1]
         return total, pull
@@ -187,6 +194,15 @@ class _Problem(NamedTuple):
     def advance(self, x: Array) -> tuple[Array, Array]:
         """Return the mass of the policy at the unknowns, and better unknowns."""
         return self.curve.advance(x, *self.total_and_pull(x), self.mass, self.best)
+
+    def nearby(self) -> Array:
+        """Return unknowns near the roots, by steps in single precision, which cost half as much."""
+        names = ("weights", "gaps", "mass", "best", "low", "high", "start")
+        rough = self._replace(**{name: getattr(self, name).astype(np.float32) for name in names})
+        x = rough.start
+        for _ in range(self.curve.rough_steps):
+            x = np.fmin(np.fmax(rough.advance(x)[1], rough.low), rough.high)
+        return np.fmin(np.fmax(x, self.low), self.high)
 
     def levels(self, x: Array) -> Array:
         """Return the multipliers."""
@@ -219,7 +235,7 @@ def _masked(r: Array, log_q: Array) -> tuple[Array, Array, Array]:
 
 
 def _bracket(
-    curve: Curve, weights: Array, gaps: Array, mass: Array, best: Array, widest: Array
+    curve: Curve, weights: Array, gaps: Array, mass: Array, best: Array
 ) -> tuple[Array, Array, Array]:
     """Return a bracket of the unknown, and where to start in it.
 
@@ -227,18 +243,18 @@ def _bracket(
     no mass is missing where all are large enough for that. A convex ratio at the mean gap is a
     bound, too (Jensen).
     """
-    total, mean = mass, 0.0
+    total, moment = mass, 0.0
     for part in parts(gaps.shape):
-        mean = mean + np.einsum("ij,ij->j", weights[part], gaps[part])
+        moment = moment + np.einsum("ij,ij->j", weights[part], gaps[part])
     if not curve.keeps_gaps:
         total = np.add.reduce(weights, 0)
-    mean = mean / total
     alone, one = curve.unknown(np.log(mass / best)), curve.unknown(np.zeros(1))
+    start = curve.start(best / mass, total / mass, moment / mass)
     if curve.above:
-        start = np.minimum(np.maximum(one * total / mass - mean, alone), one)
+        start = np.minimum(np.maximum(start, alone), one)
         return alone * (1 - _SLACK), one * (1 + _SLACK) + 0.0 * mass, start
-    high = _all_that_is_left(curve, weights, mass) + widest
-    start = np.minimum(np.maximum(np.fmin(one + mean, alone), one), high)
+    high = _all_that_is_left(curve, weights, mass) + gaps.max(0)
+    start = np.minimum(np.maximum(np.fmin(start, alone), one), high)
     slack = _SLACK * (1 + np.abs(one))
     return one - slack + 0.0 * mass, high + _SLACK * (1 + np.abs(high)), start
 
@@ -271,15 +287,15 @@ def _root(problem: _Problem) -> tuple[Array, bool]:
         left = np.flatnonzero(np.isnan(problem.lone))
         found = np.zeros_like(found)
         problem = problem.only(left)
-    x = problem.start
+    x = problem.nearby() if problem.curve.rough_steps else problem.start
     for _ in range(_FREE_STEPS):
         if not left.size:
             return found, exact
         sum_t, better = problem.advance(x)
-        unsettled = ~(np.abs(sum_t - 1.0) < _CLOSE) | np.isnan(better)
+        unsettled = ~problem.curve.settled(x, better, np.abs(sum_t - 1.0))
         x = np.fmin(np.fmax(better, problem.low), problem.high)  # NaN becomes the low end
         n_unsettled = np.count_nonzero(unsettled)
-        if n_unsettled < 0.75 * left.size:  # they go on among themselves
+        if n_unsettled < 0.5 * left.size:  # they go on among themselves
             if left.size == found.size:
                 found = x
             else:
@@ -348,7 +364,7 @@ def _rebased(problem: _Problem, x: Array) -> tuple[_Problem, Array]:
     high = _all_that_is_left(curve, problem.weights, problem.mass) + d.max(0)
     low, high = low - _SLACK * (1 + np.abs(low)), high + _SLACK * (1 + np.abs(high))
     start = x - problem.gaps[nearest]
-    problem = problem._replace(base=base, gaps=d)
+    problem = problem._replace(base=base, d=d, gaps=d)
     positive = problem.advance(np.zeros_like(x))[0] < 1
     low = np.where(positive, np.fmax(low, _SMALLEST), low)  # it may be the tiniest of distances
     high = np.where(positive, high, np.fmin(high, 0.0))
@@ -367,9 +383,7 @@ def _write_policy(
         # No root among the slopes that floats hold: better no policy than a wrong one.
         log_total = log_total + np.where(np.abs(sum_t - 1.0) < _NO_ROOT, np.log(sum_t), np.nan)
     for part in parts(log_t.shape):
-        d = gaps = problem.gaps[part]
-        if not curve.keeps_gaps:
-            d = (problem.base - problem.r[part]) / problem.scale
+        d, gaps = problem.d[part], problem.gaps[part]
         out = log_t[part]
         curve.log_ratios(d, gaps, x, out)
         if problem.lone is not None:

@@ -17,8 +17,7 @@ from polymode.core.divergences import (
     FORWARD_KL,
     REVERSE_KL,
     Divergence,
-    check_divergence,
-    check_entropy,
+    check_regulariser,
     divergence_terms,
 )
 from polymode.core.diversity import entropy_by, hill_number_of_groups, normalised
@@ -260,11 +259,7 @@ def target_statistics(
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
     checks.require(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.strengths(rewards, beta=beta),
-        checks.strengths(rewards, zero=True, entropy=entropy),
-        checks.strengths_together(beta=beta, entropy=entropy),
-        check_entropy(entropy, divergence),
-        check_divergence(divergence),
+        check_regulariser(rewards, beta=beta, entropy=entropy, divergence=divergence),
         *_problems(rewards, threshold, groups, modes),
     )
     (r, log_q), narrow = widen(rewards, ref_log_probs)

@@ -21,8 +21,7 @@ from polymode.core.divergences import (
     REVERSE_KL,
     TOTAL_VARIATION,
     Divergence,
-    check_divergence,
-    check_entropy,
+    check_regulariser,
     divergence_terms,
     get_divergence,
 )
@@ -346,11 +345,7 @@ def _read(
     rewards, ref_log_probs = as_array(rewards), as_array(ref_log_probs)
     checks.require(
         checks.columns(rewards=rewards, ref_log_probs=ref_log_probs),
-        checks.strengths(rewards, beta=beta),
-        checks.strengths(rewards, zero=True, entropy=entropy),
-        checks.strengths_together(beta=beta, entropy=entropy),
-        check_entropy(entropy, divergence),
-        check_divergence(divergence),
+        check_regulariser(rewards, beta=beta, entropy=entropy, divergence=divergence),
         checks.integer_labels(rewards, groups=groups),
     )
     (r, log_q), narrow = widen(rewards, ref_log_probs)

@@ -15,7 +15,7 @@ from polymode.core.groups import Groups
 
 __all__ = ["Tile", "parts", "tiles"]
 
-_SIZE = 2**15  # numbers in a tile: an array takes a quarter of a megabyte, so some fit into a cache
+_SIZE = 2**16  # numbers in a tile: an array takes half a megabyte, so some fit into a cache
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -200,7 +200,7 @@ def parts(shape: tuple[int, ...]) -> Iterator[slice]:
     iterator of slice
         Of the first axis.
     """
-    return _steps(shape[0], max(1, 2 * _SIZE // shape[1]))
+    return _steps(shape[0], max(1, _SIZE // max(1, shape[1])))
 
 
 def _steps(n: int, step: int) -> Iterator[slice]:
