@@ -119,7 +119,10 @@ def audit_figure(objective: EffectiveObjective) -> Figure:
             ax.label_outer()
         handles = axes[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper right", ncols=3, frameon=False)
-        figure.suptitle(f"{objective.trainer}: {headline(objective)}", x=0.01, ha="left")
+        # On a line of its own: the layout puts both into the same band, where they could meet.
+        figure.suptitle(
+            f"\n{objective.trainer}: {headline(objective)}", x=0.01, ha="left", linespacing=1.6
+        )
         missing = f"not shown: {', '.join(endings[0].left_out)}" if endings[0].left_out else ""
         lines = [fill(line, int(16 * width)) for line in (missing, note) if line]
         figure.supxlabel("\n".join(lines), fontsize=7, color=BASE)
