@@ -121,7 +121,7 @@ def demo_figure(result: Mapping[str, Any]) -> Figure:
         top = max(max(*p.measured, *(p.promised or (0.0,))) for p in panels)
         for ax, panel in zip(axes, panels, strict=False):
             draw_answer_bars(panel, ax)
-            ax.set_ylim(0, 1.15 * top)
+            ax.set_ylim(0, 1.35 * top)  # the legend stands above the highest bar
         axes[0].set_ylabel("probability of the answer")
         draw_entropy_curves(entropy_curves_data(result), axes[3])
     return figure
