@@ -140,6 +140,7 @@ def test_seed_batch_size_temperature_and_length_decide_the_samples(settings, tmp
 
 
 def test_threshold_vocabulary_and_cosine_decide_the_metrics(settings, tmp_path):
+    settings = replace(settings, dtype="float32")  # as a run keeps it: never "auto"
     first = evaluate(settings, tmp_path / "run", Silent())["results"][0]["metrics"]
 
     def after(**changes):
@@ -210,6 +211,7 @@ def test_all_bad_settings_at_once():
             threshold=float("nan"),
             cluster_cosine=2.0,
             engine="x",
+            dtype="float8",
             mode_key="exakt",
             rewards="nowhere:f",
             seed=-1,
@@ -223,6 +225,7 @@ def test_all_bad_settings_at_once():
         "temperature must be a finite number > 0, got 0.0",
         "threshold must be a finite number, got nan",
         "cluster_cosine must be in [-1, 1], got 2.0",
+        "dtype must be one of auto, checkpoint, float32, bfloat16, got 'float8'",
         "engine must be one of transformers, vllm",
         "did you mean 'exact'?",
         "rewards must be importable, got 'nowhere:f'",
