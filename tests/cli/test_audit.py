@@ -44,7 +44,9 @@ def test_the_verdict_comes_first_and_findings_say_where_and_how(home):
     assert done.exit_code == 0
     first, second, *rest = done.stdout.splitlines()
     assert first == "REVERSE KL OF TOKENS, IN THE LOSS"
-    assert second.startswith("GRPOTrainer, trl 1.16.0 (tested by running it); grpo.yaml")
+    assert second.startswith(
+        "GRPOTrainer, trl 1.16.0 (its loss is tested by running it); grpo.yaml"
+    )
     text = "\n".join(rest)
     for said in (
         "effective beta",

@@ -34,7 +34,7 @@ def test_both_panels_where_both_can_be_solved():
     assert [title.split(":")[0] for title in titles] == ["plain rewards", "anchored rewards"]
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     np.testing.assert_allclose(heights, ending_data(simulate(objective())).ended)
-    assert figure._suptitle.get_text() == "GRPOTrainer: reverse KL of tokens, in the loss"
+    assert figure._suptitle.get_text().strip() == "GRPOTrainer: reverse KL of tokens, in the loss"
 
 
 def test_what_is_not_shown_is_said():

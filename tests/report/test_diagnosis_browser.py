@@ -268,7 +268,7 @@ def test_a_notebook_shows_the_page_in_a_frame(visit):
 
 def test_without_scripts_the_numbers_are_there(visit):
     tab = visit(java_script_enabled=False)
-    assert tab.locator("#table-beta tbody tr").count() == 5
+    assert tab.locator("#table-beta tbody tr").count() == 6
     assert tab.locator("#beta-slider").is_hidden()
     assert "needs JavaScript" in tab.locator("#prompts noscript").inner_text()
 

@@ -22,13 +22,13 @@ def number(value: float) -> str:
 
     Examples
     --------
-    >>> number(0.41234), number(55.706), number(12345.6), number(float("nan"))
-    ('0.412', '55.7', '12,346', '-')
+    >>> number(0.41234), number(55.706), number(12345.6), number(-0.0), number(float("nan"))
+    ('0.412', '55.7', '12,346', '0', '-')
     """
     if math.isnan(value):
         return "-"
     if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
+        return f"{value + 0.0:g}"  # no minus before a zero
     size = abs(round(value, 3)) or abs(value)
     if size < 0.001 or size >= 1e5:
         return f"{value:.2e}"

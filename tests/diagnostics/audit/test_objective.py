@@ -116,6 +116,8 @@ EXACT = {
 def test_anchoring_is_exact_under_k1_of_whole_outputs_in_the_reward():
     assert objective(**EXACT).anchoring_problems() == ()
     assert objective(**EXACT, scale="batch_std").anchoring_problems() == ()
+    # Advantages are zero at the target, and so is any multiple of them.
+    assert objective(**EXACT, aggregation="per_sequence").anchoring_problems() == ()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_anchoring_is_exact_under_k1_of_whole_outputs_in_the_reward():
         ({"kl_in_advantage": False, "baseline": "group_mean", "group_size": 8}, "weigh less"),
         ({"reward_clip": (0.0, 1.0)}, "clipped"),
         ({"reference": "moving"}, "the reference moves"),
-        ({"aggregation": "per_sequence"}, "length"),
+        ({"aggregation": "per_sequence", "baseline": "none"}, "length"),
         ({"entropy_coef": 0.1}, "entropy"),
         ({"truncated_sampling": {"top_p": 0.9}}, "sampling distribution"),
         ({"drops": ("zero_variance",)}, "dropped"),
