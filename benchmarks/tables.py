@@ -104,6 +104,25 @@ def picking_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def countdown_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row per method: means on held-out prompts, and paired differences to plain RLOO."""
+    (file,) = files
+    names = list(file["summary"][0]["figures"])
+    titles = [name.replace("_at_", "@").replace("_", " ") for name in names]
+    lines = [
+        f"| method | seeds | {' | '.join(f'{title} | minus plain' for title in titles)} |",
+        "|---|---|" + "---|---|" * len(names),
+    ]
+    for row in file["summary"]:
+        cells: list[str] = []
+        for found in (row["figures"][name] for name in names):
+            gap = found.get("minus_plain")
+            cells.append(f"{found['mean']:.3f}")
+            cells.append("" if gap is None else f"{gap:+.3f} ± {found['standard_error']:.3f}")
+        lines.append(f"| {row['method']} | {len(row['seeds'])} | {' | '.join(cells)} |")
+    return lines
+
+
 def over_seeds(values: Sequence[float]) -> str:
     """Return a mean with its range, or the single value."""
     if not values:
@@ -549,6 +568,7 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/science/diagnose.py": truth_rows,
     "benchmarks/science/diagnose_demo.py": prediction_rows,
+    "benchmarks/science/language/countdown.py": countdown_rows,
     "benchmarks/science/language/picking.py": picking_rows,
     "benchmarks/speed/anchoring.py": anchoring_rows,
     "benchmarks/speed/metrics.py": metric_speed_rows,

@@ -1,6 +1,6 @@
 """Runs of a benchmark, each kept as one JSON file, so that a stopped benchmark goes on."""
 
-import shutil
+import fcntl
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -22,20 +22,16 @@ def once(path: Path, compute: Callable[[Path], dict[str, Any]]) -> None:
     compute : callable
         Takes a scratch directory, which is removed afterwards.
     """
-    if path.exists():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_suffix(".lock")
-    try:
-        lock.touch(exist_ok=False)
-    except FileExistsError:
-        return
-    scratch = Path(tempfile.mkdtemp(prefix=f"{path.parent.name}-"))
-    try:
-        write_json(path, {**compute(scratch), "commit": commit()})
-    finally:
-        lock.unlink()
-        shutil.rmtree(scratch, ignore_errors=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when killed
+        except BlockingIOError:
+            return
+        if path.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix=f"{path.parent.name}-") as scratch:
+            write_json(path, {**compute(Path(scratch)), "commit": commit()})
 
 
 def commit() -> str:
