@@ -4,7 +4,6 @@ The order of batches depends on seed and epoch alone and nothing else is random,
 killed and goes on ends with the weights that it would have had.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from polymode.chemistry.models.files import build_model, load_prior, save_model
+from polymode.chemistry.models.files import build_model, load_prior, save_model, weights_sha256
 from polymode.chemistry.models.interface import SmilesModel
 from polymode.chemistry.prior.checkpoint import load_checkpoint, save_checkpoint
 from polymode.chemistry.prior.data import Split, read_smiles, split_smiles
@@ -178,14 +177,6 @@ def train_prior(
     return figures
 
 
-def _fingerprint(model: SmilesModel) -> str:
-    """Return a hash of all weights."""
-    found = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        found.update(name.encode() + weight.cpu().numpy().tobytes())
-    return found.hexdigest()
-
-
 def _look_away(step: int, steps: int, figures: dict[str, Any]) -> None:
     """Watch nothing."""
 
@@ -208,7 +199,7 @@ class _Run:
             sizes = {**settings.architecture, "seed": settings.seed}
             self.model: SmilesModel = build_model(sizes, split.vocabulary).to(device)
         else:
-            self.identity["start"] = _fingerprint(parent)
+            self.identity["start"] = weights_sha256(parent)
             self.model = parent.to(device).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.0, weight_decay=0.0)
         self.n_batches = split.train.n_batches(settings.batch_size)
