@@ -9,9 +9,11 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("rdkit")
 
-from polymode.diagnostics import read_runs
+from polymode.diagnostics import ComparisonSettings, ReadOptions, compare_runs, read_runs
 from polymode.diagnostics.chemistry import molecule_findings, read_molecule_run
+from polymode.diagnostics.results import comparison_dict
 from polymode.errors import InputError
+from polymode.report.comparison import comparison_page, found_table
 from tests.report.made_run import made_run
 
 # Five molecules of three scaffolds; 2 and 3 are far apart, 0 and 1 are near each other.
@@ -103,10 +105,81 @@ def test_a_killed_run_is_read_up_to_its_last_checkpoint(tmp_path):
     assert molecule_findings(bare).clusters == ()
 
 
-def test_comparing_leads_to_the_page(tmp_path):
+def test_a_run_to_compare_by_hand(tmp_path):
+    """The last two of five steps drew molecules 3 and 4 twice each, and an invalid string each."""
     path = made_run(tmp_path / "run", names=NAMES, rewards=REWARDS, n_steps=5)
-    with pytest.raises(InputError, match="a run on molecules, which is not compared yet"):
-        read_runs([str(path)])
+    (run,) = read_runs([str(path)], ReadOptions(last=2))
+    assert (run.name, run.kind) == ("run", "chemistry")
+    assert run.outcome.keys == ("molecules",)
+    assert run.outcome.completions == ("CCCCCC", "CCCCCC", "C1CC", "C1CC")
+    assert run.outcome.rewards.tolist() == [0.2, 0.2, 0.0, 0.0]
+    assert run.outcome.modes == ("CCCCCC", "CCCCCC", None, None)
+    assert "2 of 6 samples without a reward left out" in run.notes
+    assert (run.found.threshold, run.found.n_calls, run.found.n_hits) == (0.5, 5, 3)
+    assert (run.found.n_circles, run.found.n_scaffolds, run.found.best) == (2, 2, 0.9)
+    assert run.found.burden[1] == 1
+    assert math.isnan(run.found.burden[10])
+    curves = {curve.quantity: curve for curve in run.curves}
+    log = read_molecule_run(path).metrics
+    assert curves["hits"].steps == tuple(log["n_calls"].astype(int))
+    assert curves["hits"].values == tuple(log["hits/total"])
+
+
+def test_modes_of_a_comparison_are_those_that_are_asked_for(tmp_path):
+    path = made_run(tmp_path / "run", names=NAMES, rewards=REWARDS, n_steps=5)
+    (run,) = read_runs([str(path)], ReadOptions(mode_key="murcko", last=5))
+    assert set(run.outcome.modes) == {"c1ccccc1", "C1CCNCC1", "", None}
+    assert not any("--mode-key" in note for note in run.notes)
+
+
+def test_what_was_drawn_beyond_the_budget_does_not_count(tmp_path):
+    import pyarrow.parquet as pq
+
+    path = made_run(tmp_path / "run", names=NAMES, rewards=REWARDS, n_steps=5)
+    for part in (path / "molecules").glob("*.parquet"):
+        table = pq.read_table(part)
+        status = [
+            "over_budget" if name == "CCCCCC" else "ok" for name in table["smiles"].to_pylist()
+        ]
+        column = table.schema.get_field_index("status")
+        pq.write_table(table.set_column(column, "status", [status]), part)
+    (run,) = read_runs([str(path)], ReadOptions(last=2))
+    assert run.outcome.completions == ("C1CC", "C1CC")
+
+
+def test_runs_on_molecules_share_their_threshold_and_have_a_table(tmp_path):
+    for name, rewards in (("one", REWARDS), ("two", (0.1, 0.9, 0.1, 0.1, 0.1))):
+        made_run(tmp_path / name, names=NAMES, rewards=rewards, n_steps=5)
+    runs = read_runs([str(tmp_path / "one"), str(tmp_path / "two")])
+    found = compare_runs(runs, ComparisonSettings(n_rounds=20))
+    assert found.settings.threshold == 0.5
+    table = found_table(found)
+    assert [cell.text for cell in table.rows[0]][:5] == ["one", "3", "2", "2", "1"]
+    assert [cell.text for cell in table.rows[1]][:6] == ["two", "1", "1", "1", "2", "-"]
+    page = comparison_page(found)
+    assert "Molecules found" in page
+    assert "oracle calls" in page
+    assert comparison_dict(found)["runs"][1]["found"]["n_hits"] == 1
+    assert comparison_dict(found)["runs"][1]["found"]["burden"][10] is None
+    (note,) = (
+        note
+        for note in compare_runs(runs, ComparisonSettings(threshold=0.8, n_rounds=20)).notes
+        if "counted hits" in note
+    )
+    assert "from 0.5 on" in note
+    assert "threshold of 0.8" in note
+
+
+def test_runs_that_differ_in_calls_or_threshold_say_so(tmp_path):
+    made_run(tmp_path / "one", names=NAMES, rewards=REWARDS, n_steps=5)
+    short = {"names": NAMES[:3], "rewards": REWARDS[:3], "threshold": 0.65}
+    made_run(tmp_path / "two", n_steps=3, **short)
+    runs = read_runs([str(tmp_path / "one"), str(tmp_path / "two")])
+    found = compare_runs(runs, ComparisonSettings(n_rounds=20))
+    assert found.settings.threshold == 1.0
+    text = " ".join(found.notes)
+    assert "count hits from different rewards on: 0.5, 0.65" in text
+    assert "differ in their oracle calls" in text
 
 
 def test_messages(tmp_path):

@@ -23,6 +23,7 @@ HELP = (
     "Compare runs: quality against diversity, promised against measured.\n\n"
     "A RUN is a directory, or one of its files:\n\n"
     "- of TRL: completions/*.parquet (GRPOTrainer, log_completions=True), trainer_state.json\n\n"
+    "- of polymode train language, or chemistry: its directory\n\n"
     "- of polymode demo: result.json; counts as three runs, base, plain and anchored\n\n"
     "- of polymode evaluate: samples.jsonl; each model is a run\n\n"
     "NAME=RUN gives it another name. Prints a verdict and one table; intervals are bootstraps over "
@@ -55,14 +56,18 @@ def compare(
         ),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(help="Rewards at or above it are good (pass@k, good modes).")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Rewards at or above it are good (pass@k, good modes). Default: 1, or that of "
+            "the runs on molecules."
+        ),
+    ] = None,
     k: Annotated[
         int | None,
         typer.Option("--k", help="Of pass@k. Default: 8, or the fewest samples there are."),
     ] = None,
     last: Annotated[
-        int, typer.Option(help="Figures of a training run are over its last N tables.")
+        int, typer.Option(help="Figures of a training run are over its last N tables or steps.")
     ] = 10,
     reward: Annotated[
         list[str] | None,
@@ -147,13 +152,15 @@ def _print_tables(comparison: "Comparison", *, latex: bool) -> None:
 
 
 def _print_page(comparison: "Comparison") -> None:
-    """Print the verdict, the table and the notes: one screen."""
-    from polymode.report.comparison import summary_table, verdict
+    """Print the tables, the verdict and the notes: one screen."""
+    from polymode.report.comparison import found_table, summary_table, verdict
     from polymode.report.text import shown
 
     console = Console()
     first, *rest = (shown(line) for line in verdict(comparison))
     console.print(_rich(summary_table(comparison)))
+    if found := found_table(comparison):
+        console.print(_rich(found))
     console.print(Group(Text(first, style="bold"), *map(Text, rest)))
     for note in comparison.notes:
         console.print(Text(f"· {shown(note)}", style="dim"))

@@ -8,7 +8,7 @@ from polymode.diagnostics.comparison import (
 )
 from polymode.diagnostics.pairs import Pair
 from polymode.diagnostics.recorded import Limits, SampleOptions, parse_columns, read_samples
-from polymode.diagnostics.records import Curve, Exact, Promise, Run, Samples
+from polymode.diagnostics.records import Curve, Exact, Found, Promise, Run, Samples
 from polymode.diagnostics.results import comparison_dict
 from polymode.diagnostics.runs import ReadOptions, read_runs
 
@@ -18,6 +18,7 @@ __all__ = [
     "ComparisonSettings",
     "Curve",
     "Exact",
+    "Found",
     "Limits",
     "Pair",
     "Promise",

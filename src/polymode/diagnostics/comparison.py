@@ -1,6 +1,6 @@
 """Runs beside each other: quality against diversity, with what is known about both."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,8 +25,9 @@ class ComparisonSettings:
 
     Parameters
     ----------
-    threshold : float
-        Rewards at or above it are good, in reward units.
+    threshold : float or None
+        Rewards at or above it are good, in reward units; None takes that of runs on molecules where
+        all runs are such and share it, else 1.
     k : int or None
         The k of pass@k; None takes 8, or the fewest samples of a prompt.
     quality, diversity : str
@@ -39,7 +40,7 @@ class ComparisonSettings:
         Seed of the bootstrap.
     """
 
-    threshold: float = 1.0
+    threshold: float | None = None
     k: int | None = None
     quality: str = "reward"
     diversity: str = "effective_modes"
@@ -51,7 +52,7 @@ class ComparisonSettings:
         """Refuse what cannot be, all of it at once."""
         axes = [name for name, figure in FIGURES.items() if figure.high_is_good]
         checks.require(
-            checks.finite(threshold=self.threshold),
+            () if self.threshold is None else checks.finite(threshold=self.threshold),
             () if self.k is None else checks.whole(k=self.k),
             checks.known("quality", self.quality, axes),
             checks.known("diversity", self.diversity, axes),
@@ -96,7 +97,7 @@ class Comparison:
     Parameters
     ----------
     settings : ComparisonSettings
-        With the `k` that was used.
+        With the `k` and the threshold that were used.
     shared : bool
         Whether all figures are over the prompts that all runs share.
     basis : Basis
@@ -148,8 +149,9 @@ def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None
     names = [run.name for run in runs]
     if not runs or len(set(names)) < len(names):
         raise ArgumentError(f"runs must be at least one, with different names, got {names!r}")
-    basis = choose_basis(runs, threshold=settings.threshold, k=settings.k)
-    settings = replace(settings, k=basis.k)
+    threshold = _usual_threshold(runs) if settings.threshold is None else settings.threshold
+    basis = choose_basis(runs, threshold=threshold, k=settings.k)
+    settings = replace(settings, k=basis.k, threshold=threshold)
     figures = basis.figures()
     rng = np.random.default_rng(settings.seed)
     rounds, resampled = redraw(basis, figures, n_rounds=settings.n_rounds, rng=rng)
@@ -160,7 +162,7 @@ def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None
         n_rounds=settings.n_rounds,
         rng=rng,
     )
-    notes = (*_notes_of(runs), *basis.notes, *_doubts(figures, pairs, settings))
+    notes = (*_notes_of(runs), *basis.notes, *_doubts(runs, figures, pairs, settings))
     compared = _compared(runs, figures, rounds, resampled, settings)
     return Comparison(settings, basis.shared, basis, compared, pairs, notes)
 
@@ -175,17 +177,42 @@ def _notes_of(runs: Sequence[Run]) -> Iterator[str]:
         yield note if len(names) == len(runs) else f"{', '.join(names)}: {note}"
 
 
+def _usual_threshold(runs: Sequence[Run]) -> float:
+    """Return the threshold of runs on molecules, which have one, or else that of right answers."""
+    found = {None if run.found is None else run.found.threshold for run in runs}
+    one = found.pop() if len(found) == 1 else None
+    return 1.0 if one is None else one
+
+
 def _doubts(
-    figures: Mapping[str, PromptFigures], pairs: Sequence[Pair], settings: ComparisonSettings
+    runs: Sequence[Run],
+    figures: Mapping[str, PromptFigures],
+    pairs: Sequence[Pair],
+    settings: ComparisonSettings,
 ) -> Iterator[str]:
     """Say where the settings do not fit the runs."""
+    own = {run.found.threshold for run in runs if run.found is not None}
+    if len(own) > 1:
+        yield f"runs on molecules count hits from different rewards on: {_listed(own)}"
+    elif own and own != {settings.threshold}:
+        yield (
+            f"runs on molecules counted hits from {_listed(own)} on while they ran; other figures "
+            f"are for a threshold of {settings.threshold:g}"
+        )
+    if len({run.found.n_calls for run in runs if run.found is not None}) > 1:
+        yield "runs on molecules differ in their oracle calls: compare their curves at equal calls"
     if figures and all((f.column("pass_1") == 0).all() for f in figures.values()):
         yield (
             f"no sample reaches a reward of {settings.threshold:g}: pass@k and good modes are 0; "
             "--threshold says what is good"
         )
-    if len(figures) > 1 and not pairs:
+    if len(figures) > 1 and not pairs and not own:  # molecules have but one prompt
         yield f"paired tests need {MIN_PAIRS} prompts that two runs share: there are too few"
+
+
+def _listed(values: Iterable[float]) -> str:
+    """Write numbers one after the other."""
+    return ", ".join(f"{value:g}" for value in sorted(values))
 
 
 def _compared(

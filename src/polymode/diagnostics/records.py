@@ -1,6 +1,6 @@
 """What is known about a run, whatever wrote it: samples, curves, promises."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Integer
 
-__all__ = ["Curve", "Exact", "Kind", "Promise", "Run", "Samples"]
+__all__ = ["Curve", "Exact", "Found", "Kind", "Promise", "Quantity", "Run", "Samples"]
 
-Kind = Literal["trl", "demo", "evaluation"]
+Kind = Literal["trl", "demo", "evaluation", "chemistry"]
+Quantity = Literal["reward", "effective_modes", "kl", "hits", "circles"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,15 +122,16 @@ class Curve:
 
     Parameters
     ----------
-    quantity : {"reward", "effective_modes", "kl"}
-        What it shows. ``kl`` is whatever the trainer logs under that name.
+    quantity : {"reward", "effective_modes", "kl", "hits", "circles"}
+        What it shows. ``kl`` is whatever the trainer logs under that name; ``hits`` and ``circles``
+        are what a run on molecules has found so far.
     steps : tuple of int
-        Optimiser steps, ascending.
+        Optimiser steps, of ``hits`` and ``circles`` oracle calls; ascending.
     values : tuple of float
         The value at each of them.
     """
 
-    quantity: Literal["reward", "effective_modes", "kl"]
+    quantity: Quantity
     steps: tuple[int, ...]
     values: tuple[float, ...]
 
@@ -154,6 +156,37 @@ class Promise:
     total_variation: float
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a run on molecules has found in all its oracle calls.
+
+    Parameters
+    ----------
+    threshold : float
+        From which reward on a molecule was a hit.
+    n_calls : int
+        Oracle calls.
+    n_hits : int
+        Different hits (Yield).
+    n_circles : int
+        #Circles of the hits, at a distance of 0.75.
+    n_scaffolds : int
+        Different Murcko scaffolds of the hits.
+    burden : mapping of int to float
+        Oracle burden: the call that found the 1st, 10th and 100th hit; NaN where it never came.
+    best : float
+        The best reward.
+    """
+
+    threshold: float
+    n_calls: int
+    n_hits: int
+    n_circles: int
+    n_scaffolds: int
+    burden: Mapping[int, float]
+    best: float
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One run to compare.
@@ -162,7 +195,7 @@ class Run:
     ----------
     name : str
         What it is called in tables; unique in a comparison.
-    kind : {"trl", "demo", "evaluation"}
+    kind : {"trl", "demo", "evaluation", "chemistry"}
         What wrote it.
     path : Path
         Where it was read.
@@ -174,6 +207,8 @@ class Run:
         What its objective promised, where that is known.
     notes : tuple of str
         What a reader of its numbers has to know.
+    found : Found or None
+        What a run on molecules has found; None of other runs.
     """
 
     name: str
@@ -183,3 +218,4 @@ class Run:
     curves: tuple[Curve, ...] = ()
     promise: Promise | None = None
     notes: tuple[str, ...] = field(default=())
+    found: Found | None = None

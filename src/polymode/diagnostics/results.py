@@ -70,6 +70,7 @@ def _run(found: Compared) -> dict[str, Any]:
         "resampled": found.resampled,
         "on_front": found.on_front,
         "front_share": found.front_share,
+        "found": None if run.found is None else asdict(run.found),
         "promise": None if run.promise is None else asdict(run.promise),
         "curves": [asdict(curve) for curve in run.curves],
         "prompts": []

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polymode.core import checks
-from polymode.diagnostics.chemistry.files import CONFIG, METRICS, PAGE
+from polymode.diagnostics.chemistry.files import CONFIG, METRICS
 from polymode.diagnostics.records import Run
 from polymode.diagnostics.runs.demo import demo_runs
 from polymode.diagnostics.runs.evaluation import evaluation_runs
+from polymode.diagnostics.runs.molecules import molecule_run
 from polymode.diagnostics.runs.training import training_run
 from polymode.diagnostics.runs.trl import trl_run
 from polymode.errors import InputError
@@ -27,7 +28,8 @@ class ReadOptions:
         What counts as the same answer, as `polymode.metrics.mode_function` takes it; None takes
         the modes that the run has, or else whole completions.
     last : int
-        Final figures of a training run are those of the last this many tables of completions.
+        Final figures of a training run are those of the last this many tables of completions, of a
+        run on molecules those of this many last steps.
     rewards : tuple of str
         Reward columns of a training run that count; empty for all.
     """
@@ -58,8 +60,8 @@ def read_runs(paths: Sequence[str], options: ReadOptions | None = None) -> tuple
     Parameters
     ----------
     paths : sequence of str
-        Each ``PATH`` or ``NAME=PATH``: a directory that TRL trained in, that `polymode demo` or
-        `polymode evaluate` wrote, or one of their files.
+        Each ``PATH`` or ``NAME=PATH``: a directory that TRL trained in, that `polymode train`,
+        `polymode demo` or `polymode evaluate` wrote, or one of their files.
     options : ReadOptions or None
         None takes the defaults.
 
@@ -121,10 +123,7 @@ def _reader(path: Path) -> Callable[[Path, ModeFunction | None, ReadOptions], li
     if path.is_dir() and has("recipe.yaml"):
         return lambda p, mode, o: [training_run(p, mode, last=o.last, rewards=o.rewards)]
     if path.is_dir() and has(CONFIG) and has(METRICS):
-        raise InputError(
-            f"{path} is a run on molecules, which is not compared yet: look at its {PAGE}, which "
-            f"`polymode train chemistry --report --out {path}` writes"
-        )
+        return lambda p, mode, o: [molecule_run(p, mode, last=o.last)]
     if has("result.json"):
         return lambda p, *_: demo_runs(_home(p) / "result.json")
     tables = has("completions") or path.suffix == ".parquet" or any(path.glob("*.parquet"))
@@ -132,7 +131,8 @@ def _reader(path: Path) -> Callable[[Path, ModeFunction | None, ReadOptions], li
         return lambda p, mode, o: [trl_run(p, mode, last=o.last, rewards=o.rewards)]
     raise InputError(
         f"{path} is no run: it has neither completions/*.parquet nor trainer_state.json (TRL), nor "
-        "result.json (polymode demo), nor samples.jsonl (polymode evaluate)"
+        "result.json (polymode demo), nor samples.jsonl (polymode evaluate), nor config.toml and "
+        "metrics.jsonl (polymode train chemistry)"
     )
 
 

@@ -3,6 +3,7 @@
 from polymode.report.comparison.page import comparison_page
 from polymode.report.comparison.tables import (
     comparison_tables,
+    found_table,
     pair_table,
     promise_table,
     summary_table,
@@ -12,6 +13,7 @@ from polymode.report.comparison.verdict import verdict
 __all__ = [
     "comparison_page",
     "comparison_tables",
+    "found_table",
     "pair_table",
     "promise_table",
     "summary_table",

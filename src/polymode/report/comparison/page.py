@@ -6,7 +6,7 @@ from polymode.diagnostics.comparison import Comparison
 from polymode.report.blocks import Block, Prose, Section
 from polymode.report.comparison.plots import curve_plots, front_plot, promise_plots
 from polymode.report.comparison.prompts import prompt_order, prompt_table, prompt_views
-from polymode.report.comparison.tables import pair_table, summary_table
+from polymode.report.comparison.tables import found_table, pair_table, summary_table
 from polymode.report.comparison.verdict import verdict
 from polymode.report.page import page
 
@@ -54,6 +54,8 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
     front = front_plot(comparison)
     blocks: list[Block] = [summary_table(comparison), *([front] if front else [])]
     yield Section("summary", "Summary", blocks)
+    if found := found_table(comparison):
+        yield Section("found", "Molecules found", [found, *curve_plots(comparison, by_calls=True)])
     if promises := promise_plots(comparison):
         lead = "What the optimum of each objective gives, beside what its model gives."
         yield Section("promises", "Promised and measured", promises, lead, beside=True)
@@ -64,9 +66,10 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
     if keys := prompt_order(comparison, _TABLE_PROMPTS):
         yield Section("prompts", "Prompts", [prompt_table(comparison, keys)])
         views = prompt_views(comparison, keys[:_SHOWN_PROMPTS])
+        which = f"the {len(views)} prompts on which runs differ most" if views[1:] else "the prompt"
         lead = (
-            f"The most frequent modes of the {len(views)} prompts on which runs differ most, each "
-            "with its share of the samples and one completion."
+            f"The most frequent modes of {which}, each with its share of the samples and one "
+            "completion."
         )
         yield Section("completions", "Completions", views, lead)
     if comparison.notes:

@@ -1,7 +1,7 @@
 """The plots of a comparison, as plotly.js takes them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from polymode.diagnostics.comparison import Compared, Comparison
@@ -19,9 +19,17 @@ _CURVES = {
     "reward": ("mean raw reward", "Mean raw reward of the completions of each step."),
     "effective_modes": (
         "effective modes",
-        "Effective number of modes of a prompt, mean over the prompts of each step.",
+        "Effective number of modes of a prompt, mean over the prompts of each step; of runs on "
+        "molecules that of Murcko scaffolds.",
     ),
     "kl": ("KL to the reference (nats)", "KL as the trainer logs it; its estimator may differ."),
+}
+_BY_CALLS = {
+    "hits": ("hits", "Different hits so far, against the oracle calls that they took."),
+    "circles": (
+        "circles",
+        "#Circles: hits so far that lie pairwise further than a Tanimoto distance of 0.75 apart.",
+    ),
 }
 
 
@@ -111,24 +119,29 @@ def _colour(i: int) -> str:
     return f"@run-{i % N_COLOURS}"
 
 
-def curve_plots(comparison: Comparison) -> tuple[Plot, ...]:
+def curve_plots(comparison: Comparison, *, by_calls: bool = False) -> tuple[Plot, ...]:
     """Return the learning curves: raw reward, diversity, KL.
 
     Parameters
     ----------
     comparison : Comparison
         What was compared.
+    by_calls : bool
+        Whether to draw what runs on molecules have found, against oracle calls, instead.
 
     Returns
     -------
     tuple of Plot
         Those for which a run has a curve.
     """
-    return tuple(_curve_plots(comparison))
+    kinds, axis = (_BY_CALLS, "oracle calls") if by_calls else (_CURVES, "step")
+    return tuple(_curve_plots(comparison, kinds, axis))
 
 
-def _curve_plots(comparison: Comparison) -> Iterator[Plot]:
-    for quantity, (label, caption) in _CURVES.items():
+def _curve_plots(
+    comparison: Comparison, kinds: Mapping[str, tuple[str, str]], axis: str
+) -> Iterator[Plot]:
+    for quantity, (label, caption) in kinds.items():
         traces = [
             {
                 "x": list(curve.steps),
@@ -136,14 +149,14 @@ def _curve_plots(comparison: Comparison) -> Iterator[Plot]:
                 "mode": "lines" if len(curve.steps) > 1 else "markers",
                 "name": plot_text(found.run.name),
                 "line": {"color": _colour(i), "width": 2, "dash": _DASHES[i // N_COLOURS % 4]},
-                "hovertemplate": "step %{x}: %{y:.4g}",
+                "hovertemplate": "%{y:.4g}",
             }
             for i, found in enumerate(comparison.runs)
             for curve in found.run.curves
             if curve.quantity == quantity
         ]
         if traces:
-            axes = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": label}}}
+            axes = {"xaxis": {"title": {"text": axis}}, "yaxis": {"title": {"text": label}}}
             layout = {**axes, "hovermode": "x unified", "showlegend": True}
             yield Plot(f"curve-{quantity}", caption, traces, layout)
 

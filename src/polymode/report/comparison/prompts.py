@@ -85,7 +85,7 @@ def prompt_table(comparison: Comparison, keys: Sequence[str]) -> Table:
     n = len(texts)
     every = len(rows) == n
     some = f"All {n:,} prompts, first those" if every else f"The {len(rows)} of {n:,} prompts"
-    caption = f"{some} on which runs differ most."
+    caption = "The only prompt." if n == 1 else f"{some} on which runs differ most."
     return Table("prompts", caption, columns, rows)
 
 

@@ -10,7 +10,7 @@ from polymode.report.blocks import Cell, Column, Table
 from polymode.report.comparison.words import figure_words, p_words
 from polymode.report.numbers import interval, number, signed
 
-__all__ = ["comparison_tables", "pair_table", "promise_table", "summary_table"]
+__all__ = ["comparison_tables", "found_table", "pair_table", "promise_table", "summary_table"]
 
 
 def summary_table(comparison: Comparison) -> Table:
@@ -40,10 +40,49 @@ def summary_table(comparison: Comparison) -> Table:
     ]
     caption = (
         f"Means over {_prompts(comparison)} with {level} bootstrap intervals; good is a reward of "
-        f"at least {comparison.settings.threshold:g}. Front: no other run is better in both "
+        f"at least {comparison.basis.threshold:g}. Front: no other run is better in both "
         f"{_axis(comparison, 'quality')} and {_axis(comparison, 'diversity')}."
     )
     return Table("summary", caption, columns, rows)
+
+
+def found_table(comparison: Comparison) -> Table | None:
+    """Return what runs on molecules have found in all their oracle calls.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was compared.
+
+    Returns
+    -------
+    Table or None
+        One row for each run on molecules; None where there is none.
+    """
+    known = [(run.run.name, run.run.found) for run in comparison.runs if run.run.found is not None]
+    if not known:
+        return None
+    burdens = list(known[0][1].burden)
+    columns = [Column("run", number=False), Column("hits", "Yield"), Column("circles", "of hits")]
+    columns += [Column("scaffolds", "of hits")]
+    columns += [Column(f"OB{n}", "calls") for n in burdens]
+    columns += [Column("best", "reward"), Column("calls", "of the oracle")]
+    rows = [
+        [
+            Cell(name, value=name),
+            *_counts(found.n_hits, found.n_circles, found.n_scaffolds),
+            *_counts(*(found.burden[n] for n in burdens)),
+            Cell(number(found.best), value=found.best),
+            *_counts(found.n_calls),
+        ]
+        for name, found in known
+    ]
+    caption = (
+        "What each run has found: different hits, those further than a Tanimoto distance of 0.75 "
+        "apart, their Murcko scaffolds, and the calls to the 1st, 10th and 100th hit. Of one seed: "
+        "another one gives other numbers."
+    )
+    return Table("found", caption, columns, rows)
 
 
 def pair_table(comparison: Comparison) -> Table | None:
@@ -147,10 +186,10 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
     Returns
     -------
     tuple of Table
-        Summary, promises, paired tests; those that are empty are left out.
+        Summary, molecules found, promises, paired tests; those that are empty are left out.
     """
-    found = (summary_table(comparison), promise_table(comparison), pair_table(comparison))
-    return tuple(table for table in found if table is not None)
+    tables = (summary_table, found_table, promise_table, pair_table)
+    return tuple(table for make in tables if (table := make(comparison)) is not None)
 
 
 def _shown_figures(comparison: Comparison) -> list[str]:
@@ -207,6 +246,11 @@ def _sizes(found: Compared) -> list[Cell]:
     usual = float(np.median(sizes))
     samples = Cell("exact", value=math.inf) if not sizes.any() else Cell(f"{usual:g}", value=usual)
     return [Cell(f"{n:,}", value=n), samples]
+
+
+def _counts(*values: float) -> list[Cell]:
+    """Return cells of counts; a count that never came is a dash."""
+    return [Cell("-") if math.isnan(n) else Cell(f"{n:,.0f}", value=n) for n in values]
 
 
 def _cells(found: Compared, names: list[str], best: dict[str, float]) -> list[Cell]:
