@@ -28,7 +28,8 @@ def alpha_atoms(alpha):
     """Return ``D(p, q)`` of the alpha family in atoms of cvxpy."""
 
     def divergence(p, q):
-        power = cp.multiply(cp.power(p, alpha), q ** (1 - alpha))
+        ratio = cp.multiply(p, 1 / q)
+        power = cp.multiply(q, cp.power(ratio, alpha, approx=False))
         return (cp.sum(power) - 1) / (alpha * (alpha - 1))
 
     return divergence
@@ -54,8 +55,9 @@ def convex_policy(rewards, log_q, beta, atoms):
     Returns the policy and the value. The solver keeps going to 1e-12 or to where it gets no
     further, and then says so (``optimal_inaccurate``), which is accepted.
     """
-    p = cp.Variable(len(rewards), nonneg=True)
-    objective = cp.Maximize(p @ rewards - beta * atoms(p, np.exp(log_q)))
+    q = np.exp(log_q)
+    p = cp.multiply(q, cp.Variable(len(rewards), nonneg=True))  # ratios are of one size, p is not
+    objective = cp.Maximize(p @ rewards - beta * atoms(p, q))
     problem = cp.Problem(objective, [cp.sum(p) == 1])
     value = problem.solve(solver=cp.CLARABEL, **TOLERANCES)
     if p.value is None:

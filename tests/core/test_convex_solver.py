@@ -9,7 +9,7 @@ from tests.core import exact
 from tests.core.alternatives import ATOMS, alpha_atoms, convex_policy
 
 CASES = [(get_divergence(name), atoms) for name, atoms in ATOMS.items()]
-CASES += [(alpha_divergence(a), alpha_atoms(a)) for a in (-0.5, 0.3, 1.5, 3.0)]
+CASES += [(alpha_divergence(a), alpha_atoms(a)) for a in (-20.0, -3.0, -0.5, 0.3, 1.5, 3.0, 7.0)]
 
 
 def test_every_divergence_is_here():
