@@ -66,7 +66,7 @@ def test_page_of_a_run_that_was_killed(tmp_path, monkeypatch, capsys):
     assert ended.value.code == 0
     assert f"wrote {run / 'report.html'}" in capsys.readouterr().out.replace("\n", "")
     assert "The run has not ended" in (run / "report.html").read_text("utf-8")
-    assert not list(run.glob("*.partial"))
+    assert not list(run.glob("*.part"))
 
 
 def test_preset_needs_no_file_of_its_own(prior_file, tmp_path):

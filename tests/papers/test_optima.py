@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from polymode.core import divergence_names
-from polymode.papers.figures import figure_result, write_result
+from polymode.files import write_json
+from polymode.papers.figures import figure_result
 from polymode.papers.settings import FigureSettings
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "science" / "results"
@@ -134,7 +135,7 @@ def test_figure_6_modes_are_equal_and_keep_their_phrasings():
 @pytest.mark.parametrize("number", [2, 3, 4, 6])
 def test_results_survive_json(number, tmp_path):
     before = result(number)
-    write_result(before, tmp_path / "figure.json")
+    write_json(tmp_path / "figure.json", before, indent=1)
     assert json.loads((tmp_path / "figure.json").read_text()) == before
     assert before["schema_version"] == 1
     assert before["environment"]["numpy"] == np.__version__

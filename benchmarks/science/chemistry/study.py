@@ -20,6 +20,7 @@ from polymode.chemistry.bench.published import PEERS
 from polymode.chemistry.bench.running import run_jobs
 from polymode.chemistry.bench.suites import find_suite
 from polymode.chemistry.bench.summary import contrasts, lines, read_records
+from polymode.files import json_ready
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNS = ROOT / "polymode-runs" / "chemistry"
@@ -76,8 +77,8 @@ def write(suite: str, directory: Path, name: str, script: str, **more: Any) -> P
         "about": find_suite(suite).about,
         "differences": list(find_suite(suite).differences),
         "peers": [asdict(peer) for peer in PEERS[suite]],
-        "lines": [_plain(asdict(line)) for line in lines(records)],
-        "contrasts": [_plain(asdict(each)) for each in contrasts(records, suite)],
+        "lines": [json_ready(line) for line in lines(records)],
+        "contrasts": [json_ready(each) for each in contrasts(records, suite)],
         "runs": [_row(record) for record in records],
         **more,
     }
@@ -99,12 +100,3 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     load = record["load"] if "load" in record else record["environment"]["load"]
     curves = {key: record["curves"][key] for key in sparse}
     return {**row, "curves": curves, "load": load}
-
-
-def _plain(value: Any) -> Any:
-    """Return values that JSON has: null for what is not finite."""
-    if isinstance(value, Mapping):
-        return {key: _plain(below) for key, below in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(below) for below in value]
-    return None if isinstance(value, float) and value != value else value

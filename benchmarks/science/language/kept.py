@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from polymode.language.runs import write_json
+from polymode.files import write_json
 
 ROOT = Path(__file__).resolve().parents[3]
 

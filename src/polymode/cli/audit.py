@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from polymode.cli.runs import check_outputs, put
+from polymode.cli.runs import check_outputs
 from polymode.errors import InputError
+from polymode.files import write_text
 
 if TYPE_CHECKING:
     from polymode.diagnostics.audit import Audit
@@ -92,7 +93,7 @@ def audit(
 
         written.append(save_audit_figure(found.objective, simulate))
     if as_json is not None and str(as_json) != "-":
-        written.append(put(as_json, f"{json.dumps(found.to_dict(), allow_nan=False)}\n"))
+        written.append(write_text(as_json, f"{json.dumps(found.to_dict(), allow_nan=False)}\n"))
     _show(found, as_json)
     for path in written:
         typer.echo(f"wrote {path}", err=str(as_json) == "-")
@@ -120,7 +121,7 @@ def _fixed(found: "Audit", config: str, out: Path, severity: Severity) -> list[P
     if not changes:
         typer.echo(f"nothing to fix at severity {severity}: {out} was not written", err=True)
         return []
-    return [put(out, corrected(Path(config), changes))]
+    return [write_text(out, corrected(Path(config), changes))]
 
 
 def _show(found: "Audit", as_json: Path | None) -> None:

@@ -10,8 +10,9 @@ from rich.console import Console, Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from polymode.cli.runs import page_facts, put
+from polymode.cli.runs import output_problems, page_facts
 from polymode.errors import InputError
+from polymode.files import write_text
 
 if TYPE_CHECKING:
     from polymode.diagnostics import Comparison
@@ -88,7 +89,11 @@ def compare(
     ] = False,
 ) -> None:
     """Read, compare, print."""
-    _check_output(html, [as_json, markdown, latex], overwrite=overwrite)
+    problems = list(output_problems({"--html": html}, overwrite=overwrite))
+    if as_json + markdown + latex > 1:
+        problems.append("choose one of --json, --markdown and --latex")
+    if problems:
+        raise InputError("; ".join(problems))
     from polymode.diagnostics import ComparisonSettings, ReadOptions, compare_runs, read_runs
 
     settings = ComparisonSettings(
@@ -116,19 +121,6 @@ def compare(
         typer.echo(f"wrote {html}", err=as_json or markdown or latex)
 
 
-def _check_output(html: Path | None, formats: list[bool], *, overwrite: bool) -> None:
-    """Refuse what cannot be written, before anything is read."""
-    problems: list[str] = []
-    if sum(formats) > 1:
-        problems.append("choose one of --json, --markdown and --latex")
-    if html is not None and html.is_dir():
-        problems.append(f"--html must be a file, got the directory {html}")
-    elif html is not None and html.exists() and not overwrite:
-        problems.append(f"{html} is there already: --overwrite replaces it")
-    if problems:
-        raise InputError("; ".join(problems))
-
-
 def _write_page(comparison: "Comparison", path: Path) -> None:
     """Write the page."""
     from polymode.report.comparison import comparison_page
@@ -139,7 +131,7 @@ def _write_page(comparison: "Comparison", path: Path) -> None:
         "bootstrap": f"{settings.n_rounds} rounds, seed {settings.seed}",
         **{run.run.name: str(run.run.path) for run in comparison.runs},
     }
-    put(path, comparison_page(comparison, facts=facts))
+    write_text(path, comparison_page(comparison, facts=facts))
 
 
 def _print_tables(comparison: "Comparison", *, latex: bool) -> None:

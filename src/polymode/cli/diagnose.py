@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from polymode.cli.runs import check_outputs, page_facts, put
+from polymode.cli.runs import check_outputs, page_facts
+from polymode.files import write_text
 
 if TYPE_CHECKING:
     from polymode.diagnosis import Diagnosis
@@ -137,8 +138,8 @@ def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[
     """Write the page and the numbers; files that are not complete are never left behind."""
     written: list[Path] = []
     if html is not None:
-        written.append(put(html, found.to_html(facts=page_facts())))
+        written.append(write_text(html, found.to_html(facts=page_facts())))
     if as_json is not None and str(as_json) != "-":
         text = json.dumps(found.to_dict(), allow_nan=False)
-        written.append(put(as_json, f"{text}\n"))
+        written.append(write_text(as_json, f"{text}\n"))
     return written

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from polymode.cli.runs import RUNS, new_run
 from polymode.errors import InputError, MissingExtraError, PolymodeError
+from polymode.files import write_json
 from polymode.papers.settings import TRAINED, FigureSettings, read_options
 from polymode.plots.words import divergence_words
 
@@ -105,12 +106,12 @@ def _maker(
         from polymode.plots.paper import save_paper_figure
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "matplotlib", "plots") from error
-    from polymode.papers.figures import figure_result, write_result
+    from polymode.papers.figures import figure_result
 
     def make(number: int, progress: Callable[[int, int], None]) -> _Made:
         result = figure_result(number, settings, progress)
         path = out / f"figure-{number}.json"
-        write_result(result, path)
+        write_json(path, result, indent=1)
         return result, (path, *save_paper_figure(result, out))
 
     return make

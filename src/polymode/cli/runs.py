@@ -1,9 +1,8 @@
 """What verbs share: where they write and how, what stands at the foot of a page, quiet hosts."""
 
 import contextlib
-import os
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,18 +25,6 @@ def last_run(verb: str) -> Path:
     if not runs:
         raise InputError(f"nothing to resume under {RUNS}/: name a run with --out")
     return max(runs, key=lambda path: path.stat().st_mtime).parent
-
-
-def put(path: Path, text: str) -> Path:
-    """Write a file beside its place, then move it there: one that is not complete is never left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
 
 
 def page_facts() -> dict[str, str]:
@@ -66,19 +53,22 @@ def check_outputs(
     files: Mapping[str, Path | None], as_json: Path | None, *, overwrite: bool
 ) -> None:
     """Refuse what cannot be written, before anything is read; `-` is for --json alone."""
-    problems: list[str] = []
+    if problems := list(output_problems({**files, "--json": as_json}, overwrite=overwrite)):
+        raise InputError("; ".join(problems))
+
+
+def output_problems(files: Mapping[str, Path | None], *, overwrite: bool) -> Iterator[str]:
+    """Yield why files, by their options, cannot be written."""
     taken: dict[Path, str] = {}
-    for flag, path in {**files, "--json": as_json}.items():
+    for flag, path in files.items():
         if path is None or (str(path) == "-" and flag == "--json"):
             continue
         if str(path) == "-":
-            problems.append(f"{flag} must be a file, got -")
+            yield f"{flag} must be a file, got -"
         elif path.is_dir():
-            problems.append(f"{flag} must be a file, got the directory {path}")
+            yield f"{flag} must be a file, got the directory {path}"
         elif path.exists() and not overwrite:
-            problems.append(f"{path} is there already: --overwrite replaces it")
+            yield f"{path} is there already: --overwrite replaces it"
         other = taken.setdefault(path.resolve(), flag)
         if other != flag:
-            problems.append(f"{other} and {flag} must be two files, got {path} twice")
-    if problems:
-        raise InputError("; ".join(problems))
+            yield f"{other} and {flag} must be two files, got {path} twice"

@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 from polymode.cli.bars import StepBar
-from polymode.cli.runs import RUNS, new_run, page_facts, put
+from polymode.cli.runs import RUNS, new_run, page_facts
 from polymode.errors import InputError, MissingExtraError
+from polymode.files import write_text
 
 __all__ = ["CHEMISTRY_HELP", "chemistry"]
 
@@ -166,7 +167,7 @@ def _write_page(console: Console, out: Path) -> Path:
     from polymode.report.chemistry import chemistry_page
 
     with console.status("writing the page"):
-        return put(out / PAGE, chemistry_page(read_molecule_run(out), facts=page_facts()))
+        return write_text(out / PAGE, chemistry_page(read_molecule_run(out), facts=page_facts()))
 
 
 def _say(console: Console, result: Mapping[str, Any], out: Path) -> None:

@@ -1,6 +1,5 @@
 """A comparison as plain data, for JSON."""
 
-import math
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -8,6 +7,7 @@ from typing import Any
 
 from polymode.diagnostics.comparison import Compared, Comparison
 from polymode.diagnostics.figures import FIGURES
+from polymode.files import json_ready
 
 __all__ = ["SCHEMA_VERSION", "comparison_dict", "environment"]
 
@@ -44,7 +44,7 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
     dict
         All numbers, without completions; None stands for what is not known.
     """
-    return _plain(
+    return json_ready(
         {
             "schema_version": SCHEMA_VERSION,
             "script": "polymode compare",
@@ -82,12 +82,3 @@ def _run(found: Compared) -> dict[str, Any]:
             )
         ],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with lists for tuples and None for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,6 +19,7 @@ from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
+from polymode.files import write_json
 from polymode.language.answers import (
     AnswerDistribution,
     max_completion_tokens,
@@ -32,7 +33,7 @@ from polymode.language.dtypes import fast_dtype, kept_dtype, settled, torch_dtyp
 from polymode.language.embedded import resolve_model
 from polymode.language.loading import load_model, load_tokenizer
 from polymode.language.memory import last_complete_checkpoint
-from polymode.language.runs import SETTINGS, environment, write_json
+from polymode.language.runs import SETTINGS, environment
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.tasks import TASKS
 from polymode.language.trainers import MARATrainer

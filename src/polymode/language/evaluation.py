@@ -3,7 +3,6 @@
 `evaluate` prints nothing: a `Reporter` is told what happens.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from polymode.errors import InputError
+from polymode.files import json_ready, write_json
 from polymode.language.dtypes import kept_dtype, sampling_dtype, settled
 from polymode.language.embedder import DEFAULT_EMBEDDER, Embedder
 from polymode.language.evaluation_settings import EvaluationSettings
 from polymode.language.measures import REWARDED, SEMANTIC, Samples, estimate
 from polymode.language.prompts import EvaluationPrompt, EvaluationTask
-from polymode.language.runs import SETTINGS, check_directory, environment, write_json
+from polymode.language.runs import SETTINGS, check_directory, environment
 from polymode.language.sample_file import Key, append_rows, batch_sizes, read_whole_batches
 from polymode.language.sampling import Engine, batch_seed, load_engine
 
@@ -149,10 +149,10 @@ def _batch(
             "prompt_id": prompt.id,
             "prompt": prompt.text(engine.tokenizer),
             "completion": each.text,
-            "reward": _finite(reward),
+            "reward": json_ready(reward),
             "mode": mode if mode is None or isinstance(mode, str | int) else repr(mode),
             "n_tokens": each.n_tokens,
-            "log_prob": _finite(each.log_prob),
+            "log_prob": json_ready(each.log_prob),
             "finished": each.finished,
         }
         for each, (reward, mode) in zip(found, scores, strict=True)
@@ -199,14 +199,7 @@ def _result(
         "prompt_ids": [prompt.id for prompt in task.prompts],
         "skipped": skipped,
         "metrics": {
-            name: {
-                "value": _finite(mean.value),
-                "standard_error": _finite(mean.standard_error),
-                "low": _finite(mean.low),
-                "high": _finite(mean.high),
-                "n": int(mean.n),
-                "per_prompt": [_finite(x) for x in values[name]],
-            }
+            name: json_ready({**asdict(mean), "per_prompt": values[name]})
             for name, mean in means.items()
         },
     }
@@ -238,8 +231,3 @@ def _columns(
         answers=answers if len(answers) == len(task.prompts) else None,
         embeddings=None if embedder is None else embedder.embed(texts),
     )
-
-
-def _finite(value: Any) -> float | None:
-    """Return a number for JSON, which has no NaN and no infinity."""
-    return None if value is None or not math.isfinite(value) else float(value)

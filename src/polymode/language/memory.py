@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from polymode.errors import InputError
+from polymode.files import write_text
 
 _FILE = "polymode_memory.json"
 _LAST_FILE = "trainer_state.json"
@@ -61,11 +62,8 @@ def progress(checkpoint: Path) -> tuple[int, int]:
 
 def save_memory(memory: dict[str, Any], output_dir: str, step: int) -> None:
     """Write a trainer's memory into the checkpoint of a step, all of it or nothing."""
-    folder = Path(output_dir) / f"checkpoint-{step}"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{_FILE}.partial"
-    partial.write_text(json.dumps({"schema_version": 1, **memory}), encoding="utf-8")
-    partial.replace(folder / _FILE)
+    path = Path(output_dir) / f"checkpoint-{step}" / _FILE
+    write_text(path, json.dumps({"schema_version": 1, **memory}))
 
 
 def load_memory(checkpoint: Path) -> dict[str, Any]:

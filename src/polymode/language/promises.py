@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from polymode.files import write_json
 from polymode.language.answers import (
     AnswerDistribution,
     ScoredPhrasings,
@@ -19,7 +20,6 @@ from polymode.language.data import Prompts
 from polymode.language.loading import load_model
 from polymode.language.recipe import Recipe
 from polymode.language.regularisers import find_regulariser
-from polymode.language.runs import write_json
 from polymode.language.tasks import PickingTask
 
 Report = Callable[[Path], dict[str, Any] | None]

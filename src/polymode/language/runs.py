@@ -67,10 +67,3 @@ def environment(*packages: str) -> dict[str, str]:
         "device": device,
         "threads": str(torch.get_num_threads()),
     }
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: a killed process leaves the old file or the new one."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    scratch.replace(path)

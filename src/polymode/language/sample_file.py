@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polymode.errors import InputError
+from polymode.files import whole_file
 
 Key = tuple[str, str, str]
 """Model, task and prompt."""
@@ -72,10 +73,8 @@ def read_whole_batches(path: Path, sizes: Sequence[int]) -> dict[Key, list[dict[
     if too_many := [key for key, own in rows.items() if len(own) > sum(sizes)]:
         raise InputError(f"{path} has too many samples of {too_many[0]}: start a new run")
     if sum(map(len, kept.values())) < len(lines):
-        scratch = path.with_suffix(".tmp")
-        scratch.unlink(missing_ok=True)
-        append_rows(scratch, (row for own in kept.values() for row in own))
-        scratch.replace(path)
+        with whole_file(path) as scratch:
+            append_rows(scratch, (row for own in kept.values() for row in own))
     return kept
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from polymode.errors import ConfigError, InputError
+from polymode.files import write_json, write_text
 from polymode.language.extra_loss import Completion
 from polymode.language.keys import prompt_key
 
@@ -136,9 +137,8 @@ def stored_problems(args: Any) -> list[str]:
 def open_store(path: Path, settings: Mapping[str, Any]) -> Mapping[int, StoredPrompt]:
     """Start a file, or cut what an interruption left off its end; return what it has."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         header = {"kind": _KIND, "schema_version": _SCHEMA_VERSION, **settings}
-        path.write_text(json.dumps(header) + "\n", encoding="utf-8")
+        write_json(path, header, indent=None)
         return {}
     lines = _lines(path)
     given = _settings(lines[0], path)
@@ -148,7 +148,7 @@ def open_store(path: Path, settings: Mapping[str, Any]) -> Mapping[int, StoredPr
         )
         raise InputError(f"{path} was made with {listed}: choose another path, or those settings")
     prompts = _prompts(lines[1:], path)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(f"{line}\n" for line in lines))
     return prompts
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from polymode.files import whole_file
+
 
 def write_completions(logs: Mapping[str, Any], output_dir: str, step: int) -> None:
     """Write the completions that a trainer holds, unless the file is there.
@@ -35,7 +37,5 @@ def write_completions(logs: Mapping[str, Any], output_dir: str, step: int) -> No
             "advantage": list(logs["advantages"]),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    table.to_parquet(partial)
-    partial.replace(path)
+    with whole_file(path) as scratch:
+        table.to_parquet(scratch)

@@ -20,6 +20,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl import GRPOTrainer, RLOOTrainer
 
 from polymode.errors import InputError
+from polymode.files import write_json
 from polymode.language.clusters import ClusterModes
 from polymode.language.data import Prompts, load_prompts
 from polymode.language.dtypes import fast_dtype, kept_dtype, settled, torch_dtype
@@ -34,7 +35,7 @@ from polymode.language.recipe import Recipe
 from polymode.language.rewards.health import RewardHealth
 from polymode.language.rewards.sources import load_rewards
 from polymode.language.rewards.texts import text_of
-from polymode.language.runs import SETTINGS, check_directory, environment, write_json
+from polymode.language.runs import SETTINGS, check_directory, environment
 from polymode.language.shared_prompt import SharedPrompts
 from polymode.language.token_kl import TokenKLTrainer
 from polymode.language.trainers import MARAGRPOTrainer, ShapedTrainer

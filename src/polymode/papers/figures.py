@@ -1,11 +1,9 @@
 """The figures of the MARA paper by number: results that JSON keeps and `polymode.plots` draws."""
 
-import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from polymode.papers import optima
@@ -47,10 +45,3 @@ def _versions(packages: list[str]) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
-
-
-def write_result(result: Mapping[str, Any], path: Path) -> None:
-    """Write JSON atomically: a killed process leaves the old file or the new one."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    scratch.replace(path)

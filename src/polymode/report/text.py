@@ -1,10 +1,10 @@
 """Text of users made safe for where it is shown, and tables as Markdown and LaTeX."""
 
 import json
-import math
 import re
 from typing import Any
 
+from polymode.files import json_ready
 from polymode.report.blocks import Cell, Table
 
 __all__ = ["plot_text", "script_json", "shown", "to_latex", "to_markdown"]
@@ -78,19 +78,10 @@ def script_json(value: Any) -> str:
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:  # a walk over everything: only where it is needed
-        text = json.dumps(_finite(value), allow_nan=False)
+        text = json.dumps(json_ready(value), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _finite(value: Any) -> Any:
-    """Return the value with None for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plot_text(text: str) -> str:

@@ -6,7 +6,6 @@ keeps two processes from the same run; the system lets go of it when a process d
 
 import contextlib
 import json
-import math
 import shutil
 import sys
 import time
@@ -23,6 +22,7 @@ from polymode.core import checks
 from polymode.diagnostics.chemistry.calls import COLUMNS, Calls, read_calls
 from polymode.diagnostics.chemistry.files import METRICS, MOLECULES, molecule_columns
 from polymode.errors import InputError
+from polymode.files import json_ready, whole_file, write_json
 
 __all__ = ["Job", "carry_out", "progress_of", "record_path"]
 
@@ -139,7 +139,7 @@ def carry_out(
         calls = _molecules(scratch)
         record = _record(job, result, calls)
         _keep_calls(calls, path.with_suffix(".parquet"))
-        _write_json(path, record)
+        write_json(path, record, indent=1)
         shutil.rmtree(scratch)
         return record
 
@@ -189,8 +189,8 @@ def _record(job: Job, result: Mapping[str, Any], calls: Calls) -> dict[str, Any]
     return {
         "schema_version": SCHEMA,
         **job.settings(),
-        "figures": _finite(run_figures(calls, threshold=threshold, budget=budget)),
-        "curves": _finite(learning_curves(calls, threshold=threshold, budget=budget)),
+        "figures": json_ready(run_figures(calls, threshold=threshold, budget=budget)),
+        "curves": json_ready(learning_curves(calls, threshold=threshold, budget=budget)),
         "seconds": result["seconds"],
         "resumed": result["resumed"],
         "stopped": result["stopped"],
@@ -206,9 +206,8 @@ def _keep_calls(calls: Calls, path: Path) -> None:
     import pyarrow.parquet as pq
 
     columns = {"smiles": list(calls.smiles), "reward": calls.rewards, "step": calls.steps}
-    scratch = path.with_name(f".{path.name}.part")
-    pq.write_table(pa.table(columns), scratch, compression="zstd")
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        pq.write_table(pa.table(columns), scratch, compression="zstd")
 
 
 def _same(path: Path, job: Job) -> dict[str, Any]:
@@ -246,19 +245,3 @@ def _lock(path: Path) -> Generator[bool]:
             return
         yield True
         path.unlink(missing_ok=True)
-
-
-def _finite(value: Any) -> Any:
-    """Return values that JSON has: null for what is not finite."""
-    if isinstance(value, Mapping):
-        return {key: _finite(below) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_finite(below) for below in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """Write JSON in one piece."""
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    scratch.replace(path)

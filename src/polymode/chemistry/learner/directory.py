@@ -36,6 +36,7 @@ from polymode.diagnostics.chemistry.files import (
     molecule_parts,
 )
 from polymode.errors import InputError
+from polymode.files import json_ready, write_json, write_text
 
 __all__ = ["MODEL", "PRIOR", "RunDirectory"]
 
@@ -95,7 +96,7 @@ class RunDirectory:
         # What a component leaves unset depends on its kind, so it stays unset.
         oracle = config.oracle.model_dump(mode="json", exclude_unset=True)
         text = to_toml({**content, "oracle": oracle})
-        _write_text(self.path / CONFIG, text)
+        write_text(self.path / CONFIG, text)
 
     def go_back(self) -> tuple[SmilesModel, dict[str, Any]]:
         """Return the last checkpoint, and take back what was written after it.
@@ -116,7 +117,7 @@ class RunDirectory:
         for name in (METRICS, ALERTS):
             if (path := self.path / name).exists():
                 kept = [line for line in complete_lines(path) if json.loads(line)["step"] <= step]
-                _write_text(path, "".join(line + "\n" for line in kept))
+                write_text(path, "".join(line + "\n" for line in kept))
         for name in (RESULT, PAGE):  # they tell of an end that is none any more
             (self.path / name).unlink(missing_ok=True)
         return model, state
@@ -135,7 +136,7 @@ class RunDirectory:
         """
         row = {"step": step, **figures, "seconds": seconds}
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
+            file.write(json.dumps(json_ready(row)) + "\n")
         if self._tensorboard:
             for name, value in figures.items():
                 if math.isfinite(value):
@@ -195,7 +196,7 @@ class RunDirectory:
         result : mapping
             Plain values.
         """
-        _write_text(self.path / RESULT, json.dumps(_plain(result), indent=2) + "\n")
+        write_json(self.path / RESULT, json_ready(result))
         self.close()
 
     def close(self) -> None:
@@ -210,21 +211,3 @@ class RunDirectory:
 
             self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
         return self._writer
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """Return values that JSON has: null for what is not finite."""
-    if isinstance(value, Mapping):
-        return {key: _plain(below) for key, below in value.items()}
-    return [_plain(below) for below in value] if isinstance(value, list) else _finite(value)
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file in one piece."""
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)

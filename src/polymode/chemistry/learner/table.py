@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from polymode.chemistry.learner.learner import Step
+from polymode.files import whole_file
 
 __all__ = ["columns_of", "write_part"]
 
@@ -69,12 +70,11 @@ def write_part(directory: Path, steps: Sequence[dict[str, Any]], number: int) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    directory.mkdir(parents=True, exist_ok=True)
     columns = {name: _joined([step[name] for step in steps]) for name in steps[0]}
     path = directory / f"molecules_{number:06d}.parquet"
-    scratch = directory / f".{path.name}.part"
-    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), scratch)
-    scratch.replace(path)
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    with whole_file(path) as scratch:
+        pq.write_table(table, scratch)
     return path
 
 

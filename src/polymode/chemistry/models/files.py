@@ -17,6 +17,7 @@ from polymode.chemistry.models.transformer import TransformerModel
 from polymode.chemistry.vocabulary import Vocabulary
 from polymode.core.checks import did_you_mean
 from polymode.errors import InputError, PolymodeError
+from polymode.files import whole_file
 
 MODELS: dict[str, type[Any]] = {
     "gru": GRUModel,
@@ -76,9 +77,8 @@ def save_model(
         "vocabulary": model.vocabulary.to_json(),
     }
     weights = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
-    scratch = path.with_name(f".{path.name}.part")
-    save_file(weights, scratch, metadata=head)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        save_file(weights, scratch, metadata=head)
 
 
 def load_model(path: Path | str) -> SmilesModel:

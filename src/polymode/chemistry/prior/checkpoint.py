@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from polymode.errors import InputError
+from polymode.files import whole_file
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -23,9 +24,8 @@ def save_checkpoint(
         moments = optimizer.state.get(weight, {})
         tensors |= {f"{key}.{name}": moments[key] for key in _MOMENTS if key in moments}
     tensors = {name: value.to("cpu").contiguous() for name, value in tensors.items()}
-    scratch = path.with_name(f".{path.name}.part")
-    save_file(tensors, scratch, metadata={"state": json.dumps(state)})
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        save_file(tensors, scratch, metadata={"state": json.dumps(state)})
 
 
 def load_checkpoint(

@@ -23,6 +23,7 @@ from polymode.chemistry.prior.figures import canonical_smiles, prior_figures
 from polymode.core.checks import known, positive, require, whole
 from polymode.devices import fast_dtype
 from polymode.errors import InputError
+from polymode.files import write_json, write_text
 
 Watch = Callable[[int, int, dict[str, Any]], None]
 
@@ -221,7 +222,7 @@ class _Run:
             self.directory.mkdir(parents=True)
             counts = {"n_train": len(self.split.train.smiles), "n_left_out": self.split.left_out}
             head = {**self.identity, **counts}
-            (self.directory / "settings.json").write_text(json.dumps(head, indent=2) + "\n")
+            write_json(self.directory / "settings.json", head)
             return
         if not path.exists():
             raise InputError(f"nothing to resume: {path} is not there")
@@ -233,7 +234,7 @@ class _Run:
             )
         self.step, self.seconds = state["step"], state["seconds"]
         kept = [row for row in _rows(self._log) if row["step"] <= self.step]
-        self._log.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        write_text(self._log, "".join(json.dumps(row) + "\n" for row in kept))
 
     def train(self, checkpoint_seconds: float, watch: Watch) -> dict[str, Any]:
         """Take all steps that are left; return the figures at the end."""
