@@ -33,6 +33,7 @@ def audit_dict(audit: "Audit") -> dict[str, Any]:
         "estimator": o.estimator,
         "divergence": o.divergence,
         "level": o.level,
+        "temperature_in_loss": o.temperature_in_loss,
         "clipping": o.clipping,
         "anchoring_is_exact": not o.anchoring_problems(),
         "beta_eff": {str(rate): o.beta_eff(rate) for rate in (0.1, 0.5, 0.9, 0.99)},

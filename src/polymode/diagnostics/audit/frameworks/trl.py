@@ -103,8 +103,8 @@ def _shared(values: Values, release: tuple[int, ...]) -> dict[str, Any]:
         "reference": "none" if beta == 0 else "moving" if moving else "fixed",
         "reference_every": every if moving else None,
         "reference_mix": 1.0 if mix is None else mix,
-        "temperature": 1.0 if temperature is None else temperature,
-        "temperature_in_loss": release >= (0, 16) and drawn_at in (None, temperature),
+        "temperature": drawn_at or temperature or 1.0,
+        "scored_at": (temperature or 1.0) if release >= (0, 16) else 1.0,
         "truncated_sampling": filters,
         "n_updates": _n_updates(values),
         "clip_low": low,
@@ -200,7 +200,8 @@ def _clips(values: Values, loss: str, shared: Mapping[str, Any]) -> dict[str, An
         return {"clip_low": None, "clip_high": None}
     if loss == "cispo":
         high = shared["clip_high"]
-        return {"clip_low": None, "clip_high": None if high is None else high - 1.0}
+        high = None if high is None else high - 1.0
+        return {"clip_low": None, "clip_high": high, "clip_holds": True}
     return {}
 
 
@@ -253,7 +254,7 @@ def _rloo(values: Values, shared: Mapping[str, Any]) -> dict[str, Any]:
         "reward_clip": clip,
         "baseline": "leave_one_out",
         "scale": "batch_std" if whitened else "none",
-        "ratio_level": "sequence",
+        "ratio_level": "product",
     }
 
 
