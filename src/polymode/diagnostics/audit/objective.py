@@ -138,11 +138,14 @@ class EffectiveObjective:
     drops : tuple of str
         What carries no reward gradient: "zero_variance" groups, "truncated" completions,
         "off_policy" completions, tokens of "low_entropy" or of "high_covariance", "outside_range"
-        rewards, completions of a "sampler_mismatch".
+        rewards, completions of a "sampler_mismatch". With "low_entropy_share" each completion
+        counts by its share of tokens of high entropy.
     entropy_coef : float
         Weight of an entropy bonus in the loss; > 0 rewards entropy.
     entropy_adaptive : bool
         Whether a controller moves it.
+    entropy_aggregation : {"constant", "per_sequence", "times_length"} or None
+        Weight of a token of the entropy bonus; None where it is that of the KL.
     weight_decay : float
         Decoupled decay of the weights towards zero.
     extra_terms : tuple of str
@@ -198,6 +201,7 @@ class EffectiveObjective:
     drops: tuple[str, ...] = ()
     entropy_coef: float = 0.0
     entropy_adaptive: bool = False
+    entropy_aggregation: Aggregation | None = None
     weight_decay: float = 0.0
     extra_terms: tuple[str, ...] = ()
     group_size: int | None = None
@@ -293,7 +297,11 @@ class EffectiveObjective:
             )
             or not self.temperature_in_loss,
             "groups, completions or tokens are dropped": bool(
-                {"zero_variance", "low_entropy", "high_covariance", "off_policy"} & set(self.drops)
+                {
+                    *("zero_variance", "low_entropy", "low_entropy_share"),
+                    *("high_covariance", "off_policy"),
+                }
+                & set(self.drops)
             ),
         }
         return tuple(reason for reason, holds in tests.items() if holds)

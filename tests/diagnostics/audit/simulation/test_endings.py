@@ -326,7 +326,7 @@ def test_what_the_toy_does_not_show_is_named():
         "weight decay",
         "top_k = 50 (the toy has 4 tokens)",
         "repetition_penalty = 1.1",
-        "dropping what is truncated",
+        "drops by truncated",
         "router aux loss",
     )
     assert simulate(objective("sequence_k1", **CLIP)).left_out == ()

@@ -212,21 +212,23 @@ def test_groups_of_equal_rewards_leave_with_their_kl():
     np.testing.assert_allclose(simulated(o, 3), to_table(weights, flat), rtol=1e-9)
 
 
+@pytest.mark.parametrize("own", [None, "times_length"])
 @pytest.mark.parametrize("kl_aggregation", ["constant", "per_sequence"])
-def test_the_entropy_bonus(kl_aggregation):
+def test_the_entropy_bonus(kl_aggregation, own):
     """Beside autograd through the claimed weights of each token's entropy."""
     o = objective(baseline="leave_one_out", entropy_coef=0.4, kl_aggregation=kl_aggregation)
+    o = replace(o, entropy_aggregation=own)
     logits = torch.tensor(POLICY, requires_grad=True)
     log_p = logits.log_softmax(1)
     entropy = -(log_p.exp() * log_p).sum(1)
     batch, flat, _ = all_groups(2)
     weights = claimed_entropy_weights(o, batch).sum(1) / batch.lengths  # of each token
     p = torch.tensor(np.exp(SMALL.of_tokens(POLICY).sum(1)))
-    own = torch.stack([weights[flat == i].mean() for i in range(len(p))])
-    own = own / (p @ (own * torch.tensor(SMALL.lengths))) * (p @ torch.tensor(SMALL.lengths))
+    each = torch.stack([weights[flat == i].mean() for i in range(len(p))])
+    each = each / (p @ (each * torch.tensor(SMALL.lengths))) * (p @ torch.tensor(SMALL.lengths))
     rows = torch.tensor(SMALL.places[..., 0])
     bonus = sum(
-        p[i] * own[i] * entropy[row] for i, path in enumerate(rows) for row in path if row >= 0
+        p[i] * each[i] * entropy[row] for i, path in enumerate(rows) for row in path if row >= 0
     )
     (o.entropy_coef * bonus).backward()
     with_bonus, without = (simulated(replace(o, entropy_coef=c), 2) for c in (0.4, 0.0))

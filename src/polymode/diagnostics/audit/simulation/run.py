@@ -367,5 +367,5 @@ def _left_out(o: EffectiveObjective) -> Iterator[str]:
     for name, value in o.truncated_sampling.items():
         if name not in acting:
             yield f"{name} = {value:g}" + " (the toy has 4 tokens)" * (name == "top_k")
-    yield from (f"dropping what is {n.replace('_', ' ')}" for n in o.drops if n not in told)
+    yield from (f"drops by {name.replace('_', ' ')}" for name in o.drops if name not in told)
     yield from (name.replace("_", " ") for name in o.extra_terms)

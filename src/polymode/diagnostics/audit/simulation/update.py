@@ -45,8 +45,8 @@ class Batch:
         Of the reference, as the loss takes them.
     advantages : Advantages
         Of the outputs.
-    weights, kl_weights : array, shape (n, 1)
-        Of a token of the policy loss, and of the KL; 1 on average over tokens.
+    weights, kl_weights, entropy_weights : array, shape (n, 1)
+        Of a token of the policy loss, of the KL, and of an entropy bonus; 1 on average over tokens.
     """
 
     p: Float[np.ndarray, " n"]
@@ -55,6 +55,7 @@ class Batch:
     advantages: Advantages
     weights: Float[np.ndarray, "n 1"]
     kl_weights: Float[np.ndarray, "n 1"]
+    entropy_weights: Float[np.ndarray, "n 1"]
 
 
 def scored_table(
@@ -117,7 +118,8 @@ def draw(
     moves = toy.of_tokens(1 - 2 * found + (found**2).sum(1, keepdims=True))
     draws = Draws(p, rewards, _penalties(o, log_probs - log_q), moves)
     advantages = expected_advantages(o, toy, draws, listing)
-    weights = [_weights(how, toy.lengths, p) for how in (o.aggregation, o.kl_aggregation)]
+    hows = (o.aggregation, o.kl_aggregation, o.entropy_aggregation or o.kl_aggregation)
+    weights = [_weights(how, toy.lengths, p) for how in hows]
     return Batch(p, log_probs, log_q, advantages, *weights)
 
 
@@ -154,7 +156,7 @@ def expected_gradient(
         pushed = pushed - o.beta * batch.kl_weights * _kl_weights(o, toy, batch, log_p)
     found = toy.to_table(np.where(toy.mask, batch.p[:, None] * pushed, 0.0))
     if o.entropy_coef:
-        passed = batch.p[:, None] * batch.kl_weights * batch.advantages.kept[:, None]
+        passed = batch.p[:, None] * batch.entropy_weights * batch.advantages.kept[:, None]
         at_prefix = toy.to_table(np.where(toy.mask, passed, 0.0)).sum(1, keepdims=True)
         found = found - o.entropy_coef * at_prefix * np.exp(table) * table
     return found, frac_clipped
