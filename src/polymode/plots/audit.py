@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from polymode.diagnostics.audit import EffectiveObjective
@@ -247,11 +248,10 @@ def save_audit_figure(objective: EffectiveObjective, path: Path) -> Path:
     UnsupportedOptionError
         If what an update is cannot be told.
     """
-    figure = audit_figure(objective)
-    formats = figure.canvas.get_supported_filetypes()
     kind = path.suffix.removeprefix(".").lower()
-    if kind not in formats:
+    if kind not in FigureCanvasBase.get_supported_filetypes():  # before a run of seconds
         raise InputError(f"{path} must end in .png, .svg or .pdf, to tell what to draw")
+    figure = audit_figure(objective)
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(RC):
         figure.savefig(path, dpi=160, metadata={"Date": None} if kind == "svg" else {})
