@@ -30,7 +30,7 @@ def documented_objects():
             module = importlib.import_module(found.name)
             for name in module.__all__:
                 thing = getattr(module, name)
-                if getattr(thing, "__module__", None) != found.name:
+                if not callable(thing) or getattr(thing, "__module__", None) != found.name:
                     continue  # a constant, or a name that another module owns
                 yield f"{found.name}.{name}"
                 if inspect.isclass(thing):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pytest
@@ -62,11 +63,13 @@ def test_ready_by_hand():
         values: np.ndarray
         name: str
 
-    value = {1: Made(np.array([0.5, math.inf]), "x"), "n": np.int64(3), "t": (None, True)}
+    made = Made(np.array([0.5, math.inf]), "x")
+    value = {1: made, "n": np.int64(3), "t": (None, True), "day": date(2026, 1, 2)}
     assert json_ready(value) == {
         "1": {"values": [0.5, None], "name": "x"},
         "n": 3,
         "t": [None, True],
+        "day": "2026-01-02",
     }
 
 

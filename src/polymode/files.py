@@ -98,7 +98,7 @@ def json_ready(value: Any) -> Any:
     Parameters
     ----------
     value : object
-        Mappings, sequences, arrays and dataclasses of plain values.
+        Mappings, sequences, arrays and dataclasses of plain values; others count as their text.
 
     Returns
     -------
@@ -119,4 +119,6 @@ def json_ready(value: Any) -> Any:
         return [json_ready(item) for item in cast(Any, value)]
     if hasattr(value, "tolist"):  # of NumPy or torch
         return json_ready(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

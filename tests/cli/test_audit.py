@@ -164,3 +164,27 @@ def test_the_function_has_the_public_name():
     audit = polymode.audit({"beta": 0.05, "normalize_advantages": False})
     assert isinstance(audit, polymode.Audit)
     assert audit.objective.level == "sequence"
+
+
+@pytest.mark.parametrize("code", ["PM201", "pm705"])
+def test_explain_prints_the_section_of_a_code(home, code):
+    done = run("--explain", code)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"{code.upper()}: ")
+    assert "](" not in done.stdout
+    if code == "PM201":
+        assert "$$\n\\delta(p, G)" in done.stdout  # a formula stays in one piece
+        assert "Mend it:" in done.stdout
+    assert "### " not in done.stdout
+
+
+def test_explain_knows_every_code_and_no_other(home):
+    from polymode.diagnostics.audit.explaining import explanation
+    from polymode.diagnostics.audit.rules import RULES
+
+    for code, rule in RULES.items():
+        assert explanation(code).startswith(f"{code}: {rule.title}\n\n")
+    with pytest.raises(polymode.ArgumentError, match="got 'PM20'; did you mean 'PM20"):
+        run("--explain", "PM20")
+    with pytest.raises(polymode.InputError, match="--explain CODE needs none"):
+        run()

@@ -25,17 +25,28 @@ def reward(completions, **_):
 def make_enumerable(model, tokenizer, probabilities):
     """Change the head of a model in place; the weights below it stay."""
     letters = tokenizer(LETTERS)["input_ids"]
-    prompt = tokenizer(PROMPT)["input_ids"]
-    states = []
+    wanted = torch.full((1 + len(letters), model.config.vocab_size), -40.0, dtype=torch.float64)
+    wanted[0, letters] = torch.tensor(probabilities, dtype=torch.float64).log()
+    wanted[1:, EOS] = 0.0
+    solve_head(model, tokenizer, [[], *([letter] for letter in letters)], wanted)
+
+
+def solve_head(model, tokenizer, contexts, wanted):
+    """Change the head in place, so that logits after the prompt and each context are these."""
+    states = states_of(model, tokenizer, contexts)
     with torch.no_grad():
-        for letter in (None, *letters):
-            ids = torch.tensor([prompt if letter is None else [*prompt, letter]])
-            states.append(model.model(input_ids=ids).last_hidden_state[0, -1].double())
-        wanted = torch.full((len(states), model.config.vocab_size), -40.0, dtype=torch.float64)
-        wanted[0, letters] = torch.tensor(probabilities, dtype=torch.float64).log()
-        wanted[1:, EOS] = 0.0
-        solution = torch.linalg.lstsq(torch.stack(states), wanted).solution
-        model.lm_head.weight.copy_(solution.T)
+        model.lm_head.weight.copy_(torch.linalg.lstsq(states, wanted)[0].T)
+
+
+def states_of(model, tokenizer, contexts):
+    """Last hidden state after the prompt and each context, (n, d)."""
+    prompt = tokenizer(PROMPT)["input_ids"]
+    with torch.no_grad():
+        states = [
+            model.model(input_ids=torch.tensor([[*prompt, *context]])).last_hidden_state[0, -1]
+            for context in contexts
+        ]
+    return torch.stack(states).double()
 
 
 def save_reference(source, directory):

@@ -5,7 +5,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOTrainer
 
-from tests.language.enumerable import EOS, PROMPT
+from tests.language.enumerable import EOS, PROMPT, solve_head
 
 LETTERS = "abc"
 PAIRS = [x + y for x in LETTERS for y in LETTERS]
@@ -27,19 +27,14 @@ def conditionals(joint):
 
 def make_enumerable(model, tokenizer, joint):
     """Solve for the head of a model, so that it writes pairs this often, and then ends."""
-    letters, prompt = tokenizer(LETTERS)["input_ids"], tokenizer(PROMPT)["input_ids"]
+    letters = tokenizer(LETTERS)["input_ids"]
     first, second = conditionals(joint)
     contexts = [[], *([x] for x in letters), *([x, y] for x in letters for y in letters)]
     wanted = torch.full((len(contexts), model.config.vocab_size), -40.0, dtype=torch.float64)
     wanted[0, letters] = first
     wanted[1 : 1 + len(letters), letters] = second
     wanted[1 + len(letters) :, EOS] = 0.0
-    with torch.no_grad():
-        states = [
-            model.model(input_ids=torch.tensor([[*prompt, *context]])).last_hidden_state[0, -1]
-            for context in contexts
-        ]
-        model.lm_head.weight.copy_(torch.linalg.lstsq(torch.stack(states).double(), wanted)[0].T)
+    solve_head(model, tokenizer, contexts, wanted)
 
 
 def save_reference(source, directory):

@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -22,10 +23,12 @@ HELP = (
     "follow it: key=value, or -- --key value. Nothing is run and no model is needed.\n\n"
     "Prints which divergence the gradient descends, with which effective beta, whether anchored "
     "rewards would be exact, and then what is not as it seems, worst first. Each finding has a "
-    "code that stays, the line of the file, and what mends it. For example:\n\n"
+    "code that stays, the line of the file, and what mends it; --explain derives a code. For "
+    "example:\n\n"
     "polymode audit grpo.yaml --strict error\n\n"
     "polymode audit grpo.yaml --fix corrected.yaml -- --beta 0.01\n\n"
-    "polymode audit 'trl rloo --beta 0.05' --simulate ends.png"
+    "polymode audit 'trl rloo --beta 0.05' --simulate ends.png\n\n"
+    "polymode audit --explain PM201"
 )
 
 Severity = Literal["error", "warning", "note"]
@@ -33,8 +36,8 @@ Severity = Literal["error", "warning", "note"]
 
 def audit(
     config: Annotated[
-        str, typer.Argument(help="File, or a command in quotes.", show_default=False)
-    ],
+        str | None, typer.Argument(help="File, or a command in quotes.", show_default=False)
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="key=value; after --, also --key value.", show_default=False),
@@ -66,6 +69,10 @@ def audit(
         Path | None,
         typer.Option(help="Draw here where the update rule ends on a two-step toy: .png, .svg, …"),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(help="Print what a code such as PM201 means, and read no CONFIG."),
+    ] = None,
     unknown: Annotated[
         Literal["refuse", "note"],
         typer.Option(help="Options that look misspelt: stop, or note them and go on."),
@@ -75,6 +82,11 @@ def audit(
     ] = False,
 ) -> None:
     """Read, audit, print."""
+    if explain is not None:
+        _explain(explain)
+        return
+    if config is None:
+        raise InputError("CONFIG must be a file or a command; --explain CODE needs none")
     check_outputs({"--fix": fix, "--simulate": simulate}, as_json, overwrite=overwrite)
     from polymode.diagnostics.audit import audit_config
 
@@ -99,6 +111,15 @@ def audit(
         typer.echo(f"wrote {path}", err=str(as_json) == "-")
     if strict is not None and _reaches(found, strict):
         raise typer.Exit(1)
+
+
+def _explain(code: str) -> None:
+    """Print what a code means, in lines that a terminal can hold."""
+    from polymode.diagnostics.audit.explaining import explanation
+
+    for part in explanation(code).split("\n\n"):
+        lines = part if part.startswith("$$") else fill(part, 100, break_long_words=False)
+        typer.echo(f"{lines}\n")
 
 
 def _source(config: str) -> str | list[str]:

@@ -84,4 +84,6 @@ def _count(audit: Audit) -> str:
     if not counts:
         return "Nothing to report: the target is the one that beta names."
     said = [f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in SEVERITIES if counts[s]]
-    return f"{', '.join(said)}. Each code is explained in {audit.findings[0].docs.split('#')[0]}."
+    worst = audit.findings[0]
+    how = f"`polymode audit --explain {worst.code}` or {worst.docs}"
+    return f"{', '.join(said)}. To have a code explained: {how}."

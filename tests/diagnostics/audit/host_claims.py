@@ -99,7 +99,8 @@ def claimed_weights(objective, batch, *, to_go=False, shifted=False, rewarded=No
 
 def claimed_entropy_weights(objective, batch):
     """Return the weight of each token's entropy, in the units of `claimed_weights`."""
-    return objective.entropy_coef * _token_weights(objective.kl_aggregation, batch.mask)
+    how = objective.entropy_aggregation or objective.kl_aggregation
+    return objective.entropy_coef * _token_weights(how, batch.mask)
 
 
 def _value(kind, d):

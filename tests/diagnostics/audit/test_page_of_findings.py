@@ -2,11 +2,12 @@
 
 import math
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from polymode.diagnostics.audit import EffectiveObjective
+from polymode.diagnostics.audit import EffectiveObjective, explaining
 from polymode.diagnostics.audit.frameworks.tables import bundled_options
 from polymode.diagnostics.audit.frameworks.trl_releases import history_of
 from polymode.diagnostics.audit.rules.divergence import TELLING
@@ -101,3 +102,11 @@ def test_every_number_of_a_section_is_computed(code):
     for phrase in SETTINGS.get(code, ()):
         flat = flat.replace(phrase, "")
     assert re.findall(r"[0-9][0-9.,]*", NAMES.sub("", flat)) == []
+
+
+def test_the_page_is_shipped_where_it_is_looked_for():
+    root = PAGE.parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    shipped = settings["build"]["targets"]["wheel"]["force-include"]
+    where = {str(root / source): str(root / "src" / place) for source, place in shipped.items()}
+    assert where[str(PAGE)] == str(explaining._HOMES[0])

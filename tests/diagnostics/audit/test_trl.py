@@ -187,6 +187,24 @@ def test_generation_kwargs_override():
     assert audit_config(settings).objective.truncated_sampling == {"min_p": 0.1}
 
 
+@pytest.mark.parametrize("in_loss", [1.0, 0.9])
+def test_a_temperature_of_sampling_alone(in_loss):
+    settings = {**GRPO, "temperature": in_loss, "generation_kwargs": {"temperature": 0.7}}
+    audit = audit_config(settings, version="1.16.0")
+    assert (audit.objective.temperature, audit.objective.loss_temperature) == (0.7, in_loss)
+    (finding,) = [f for f in audit.findings if f.code == "PM403"]
+    assert "drawn at temperature 0.7" in finding.effect
+    assert f"in the loss are taken at {in_loss:g}:" in finding.effect
+
+
+def test_a_clip_that_holds_the_ratio_stops_no_reward():
+    codes = [
+        {f.code for f in audit_config({**GRPO, "loss_type": loss, "num_iterations": 4}).findings}
+        for loss in ("dapo", "cispo")
+    ]
+    assert ["PM404" in found for found in codes] == [True, False]
+
+
 def test_no_before_an_option_switches_it_off():
     words = ["trl", "grpo", "--beta", "0.1", "--no_use_bias_correction_kl"]
     assert audit_config(words).objective.kl_ratio == "none"

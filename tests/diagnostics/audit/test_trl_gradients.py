@@ -3,7 +3,9 @@
 The cases are those of `TRL_EXECUTED`, which decide what the audit calls tested by running it.
 """
 
+import random
 from dataclasses import replace
+from itertools import combinations, product
 
 import pytest
 
@@ -14,7 +16,7 @@ trl = pytest.importorskip("trl")
 from polymode.diagnostics.audit import audit_config
 from polymode.diagnostics.audit.frameworks.trl_executed import TRL_EXECUTED
 from polymode.diagnostics.audit.frameworks.trl_fields import fields_of
-from tests.diagnostics.audit.claimed import claimed_gradient, cosine
+from tests.diagnostics.audit.claimed import claimed_gradient, cosine, token_weights
 from tests.diagnostics.audit.frozen import length_reward, make_trainer, real_gradient, reward
 
 EQUAL, OTHER = 0.9999, 0.999
@@ -25,6 +27,19 @@ CASES = {
     for part, cases in table.parts.items()
     for case in cases
 }
+
+
+def crossed():
+    """Cases of all options at once: every pair of values, and some that are drawn."""
+    for kind, table in TRL_EXECUTED.items():
+        values = {key: [*dict.fromkeys(c[key] for c in table.crossed)] for key in table.crossed[0]}
+        rng = random.Random(f"{kind} 0")
+        drawn = [{key: rng.choice(of) for key, of in values.items()} for _ in range(6)]
+        for case in (*table.crossed, *drawn):
+            yield "-".join(map(str, (kind, *case.values()))), (kind, case)
+
+
+CROSSED = dict(crossed())
 # Beside the table: a number that enters as one, elsewhere.
 NUMBERS = {
     "cispo-5": ("grpo", {"loss_type": "cispo", "epsilon_high": 5.0, "scale_rewards": "batch"}),
@@ -54,6 +69,46 @@ def test_numbers_enter_as_claimed(name, tiny_model, tmp_path):
     compare(*run(kind, tiny_model, tmp_path, **changes))
 
 
+@pytest.mark.parametrize("name", CROSSED)
+def test_options_of_different_parts_do_not_meddle(name, tiny_model, tmp_path):
+    kind, case = CROSSED[name]
+    two = (reward, length_reward) if kind == "grpo" else (reward,)
+    gradient, batch, trainer, objective = run(kind, tiny_model, tmp_path, rewards=two, **case)
+    if case in TRL_EXECUTED[kind].crossed:
+        assert (objective.evidence, objective.not_executed) == ("executed", ())
+    assert cosine(gradient, claimed(objective, batch, trainer)) >= EQUAL
+
+
+@pytest.mark.parametrize("kind", TRL_EXECUTED)
+def test_every_pair_of_values_of_different_options_is_run(kind):
+    table = TRL_EXECUTED[kind]
+    options = {key for cases in table.parts.values() for key in cases[0]}
+    assert options <= set(table.crossed[0])
+    values = {key: {case[key] for case in table.crossed} for key in table.crossed[0]}
+    for one, other in combinations(values, 2):
+        met = {(case[one], case[other]) for case in table.crossed}
+        assert met == set(product(values[one], values[other])), (one, other)
+    for cases in table.parts.values():  # all values of the parts, up to numbers
+        for key in cases[0]:
+            assert {case[key] for case in cases} == values[key]
+
+
+@pytest.mark.parametrize("kind", TRL_EXECUTED)
+def test_weights_decay_by_what_the_audit_says(kind, tiny_model, tmp_path):
+    """Without any gradient one step of TRL's own optimiser takes lr * decay of each matrix."""
+    trainer = make_trainer(kind, tiny_model, tmp_path, beta=0.1, weight_decay=0.2)
+    optimizer, objective = trainer.create_optimizer(), audit_config(trainer.args).objective
+    assert (objective.evidence, objective.weight_decay) == ("executed", 0.2)
+    weight = trainer.model.lm_head.weight
+    for parameter in trainer.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = weight.detach().clone()
+    optimizer.step()
+    rate = optimizer.param_groups[0]["lr"]
+    assert rate > 0
+    torch.testing.assert_close(weight.detach(), before * (1 - rate * objective.weight_decay))
+
+
 def compare(gradient, batch, trainer, objective):
     """Equal where the audit claims it, unequal where it claims something else."""
     assert cosine(gradient, claimed(objective, batch, trainer)) >= EQUAL
@@ -65,19 +120,32 @@ def compare(gradient, batch, trainer, objective):
 def claimed(objective, batch, trainer):
     """The claimed gradient; a bonus is added, and tokens that are dropped are masked."""
     kept = None
-    if "low_entropy" in objective.drops:
+    if {"low_entropy", "low_entropy_share"} & set(objective.drops):
         kept = trainer.get_high_entropy_mask(
             entropies(trainer.model, batch).detach(), batch.mask, 1 - trainer.top_entropy_quantile
         )
         assert 0 < kept.sum() < batch.mask.sum()
-    found = claimed_gradient(objective, batch, trainer.model, kept)
+    share = kept
+    if "low_entropy_share" in objective.drops:
+        share = batch.mask * (kept.sum(1, keepdim=True) / batch.mask.sum(1, keepdim=True))
+    found = claimed_gradient(objective, batch, trainer.model, share)
     if objective.entropy_coef:
         trainer.model.zero_grad()
-        bonus = (entropies(trainer.model, batch) * batch.mask).sum() / batch.mask.sum()
+        assert objective.entropy_aggregation == "constant"
+        acts = batch.mask if kept is None else kept
+        bonus = (entropies(trainer.model, batch) * acts).sum() / acts.sum()
         (objective.entropy_coef * bonus).backward()
         own = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
-        found = found / batch.mask.sum() + own  # TRL's loss is a mean over tokens, as is the bonus
+        weights = token_weights(objective.aggregation, batch.mask).sum()
+        found = found / weights + own * bonus_weight(trainer, objective, batch)
     return found
+
+
+def bonus_weight(trainer, objective, batch):
+    """What the bonus weighs beside the rest, a mean over tokens: 1, or what a remark says."""
+    divisor = {"dr_grpo": trainer.max_completion_length, "luspo": 1}.get(trainer.loss_type)
+    assert (divisor is not None) == any("mean over tokens" in r for r in objective.remarks)
+    return 1.0 if divisor is None else divisor / batch.mask.sum(1).mean()
 
 
 def entropies(model, batch):
@@ -136,7 +204,7 @@ def test_only_what_is_run_is_called_executed():
         for version in ("1.15.0", "1.9.2"):
             old = audit_config(clean, framework=named, version=version).objective
             assert old.evidence == "read"
-        beside = {"sync_ref_model": True, "weight_decay": 0.1, "top_p": 0.9}
+        beside = {"sync_ref_model": True, "mask_truncated_completions": True, "top_p": 0.9}
         for key, value in beside.items():
             found = audit_config({**clean, key: value}, framework=named, version=table.release)
             assert found.objective.evidence == "partly"

@@ -105,8 +105,9 @@ class EffectiveObjective:
     aggregation : {"constant", "per_sequence", "times_length"}
         Weight of a token of the policy loss: the same for all tokens of a batch, or 1/|y| or |y|
         for a completion y.
-    ratio_level : {"token", "sequence"}
-        Whether the importance ratio is that of a token or of the sequence.
+    ratio_level : {"token", "sequence", "product"}
+        Whether the importance ratio is that of a token, that of the sequence to the power 1/|y|
+        (GSPO), or that of the sequence itself, the product over its tokens.
     n_updates : float or None
         Optimiser steps for each batch of samples; 1 is on-policy. None where it is not known.
     asynchronous : bool
@@ -115,14 +116,17 @@ class EffectiveObjective:
         The ratio is clipped at ``1 - clip_low``; None without a clip.
     clip_high : float or None
         The ratio is clipped at ``1 + clip_high``.
+    clip_holds : bool
+        Whether a ratio beyond the bound is held there and goes on counting (CISPO), where others
+        stop the gradient.
     sampler_engine : str
         Name of another engine that draws the samples ("vllm"), else "".
     sampler_correction : {"none", "truncated", "masked"}
         What is done about a sampler whose probabilities differ from the trainer's.
     temperature : float
         Of sampling.
-    temperature_in_loss : bool
-        Whether log-probabilities in the loss are taken at that temperature.
+    scored_at : float or None
+        Temperature at which the loss takes log-probabilities; None takes that of sampling.
     truncated_sampling : mapping of str to float
         Active filters by name: top_p, top_k, min_p, repetition_penalty.
     reference : {"none", "fixed", "moving"}
@@ -134,11 +138,14 @@ class EffectiveObjective:
     drops : tuple of str
         What carries no reward gradient: "zero_variance" groups, "truncated" completions,
         "off_policy" completions, tokens of "low_entropy" or of "high_covariance", "outside_range"
-        rewards, completions of a "sampler_mismatch".
+        rewards, completions of a "sampler_mismatch". With "low_entropy_share" each completion
+        counts by its share of tokens of high entropy.
     entropy_coef : float
         Weight of an entropy bonus in the loss; > 0 rewards entropy.
     entropy_adaptive : bool
         Whether a controller moves it.
+    entropy_aggregation : {"constant", "per_sequence", "times_length"} or None
+        Weight of a token of the entropy bonus; None where it is that of the KL.
     weight_decay : float
         Decoupled decay of the weights towards zero.
     extra_terms : tuple of str
@@ -177,15 +184,16 @@ class EffectiveObjective:
     scale_epsilon: float = 1e-4
     scale_of_others: bool = False
     aggregation: Aggregation = "constant"
-    ratio_level: Level = "token"
+    ratio_level: Literal["token", "sequence", "product"] = "token"
     n_updates: float | None = 1.0
     asynchronous: bool = False
     clip_low: float | None = None
     clip_high: float | None = None
+    clip_holds: bool = False
     sampler_engine: str = ""
     sampler_correction: Literal["none", "truncated", "masked"] = "none"
     temperature: float = 1.0
-    temperature_in_loss: bool = True
+    scored_at: float | None = None
     truncated_sampling: Mapping[str, float] = field(default_factory=dict[str, float])
     reference: Literal["none", "fixed", "moving"] = "none"
     reference_every: int | None = None
@@ -193,6 +201,7 @@ class EffectiveObjective:
     drops: tuple[str, ...] = ()
     entropy_coef: float = 0.0
     entropy_adaptive: bool = False
+    entropy_aggregation: Aggregation | None = None
     weight_decay: float = 0.0
     extra_terms: tuple[str, ...] = ()
     group_size: int | None = None
@@ -232,6 +241,16 @@ class EffectiveObjective:
         """Whether the clip of the ratio can act: on-policy every ratio is 1."""
         off_policy = self.asynchronous or self.n_updates is None or self.n_updates > 1
         return off_policy and not (self.clip_low is None and self.clip_high is None)
+
+    @property
+    def loss_temperature(self) -> float:
+        """Temperature at which the loss takes log-probabilities."""
+        return self.temperature if self.scored_at is None else self.scored_at
+
+    @property
+    def temperature_in_loss(self) -> bool:
+        """Whether the loss takes log-probabilities at the temperature of sampling."""
+        return self.loss_temperature == self.temperature
 
     @property
     def tilts(self) -> bool:
@@ -278,7 +297,11 @@ class EffectiveObjective:
             )
             or not self.temperature_in_loss,
             "groups, completions or tokens are dropped": bool(
-                {"zero_variance", "low_entropy", "high_covariance", "off_policy"} & set(self.drops)
+                {
+                    *("zero_variance", "low_entropy", "low_entropy_share"),
+                    *("high_covariance", "off_policy"),
+                }
+                & set(self.drops)
             ),
         }
         return tuple(reason for reason, holds in tests.items() if holds)

@@ -6,19 +6,21 @@ that without a case, and a case that is added here is run.
 
 What is run is the gradient of one on-policy step, on a frozen batch: options meet in *parts*, such
 as the function that makes advantages and the one that makes the loss of them, and a part is
-executed where the values of all its options were.
+executed where the values of all its options were. That parts do not meddle with each other is run
+too: `crossed` has every pair of values of all options, whichever parts they are of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations, product
 from typing import Any, cast
 
 from polymode.diagnostics.audit.frameworks.framework import FieldClass, class_in
 from polymode.diagnostics.audit.objective import Evidence
 from polymode.diagnostics.audit.settings import Settings
 
-__all__ = ["Case", "Executed"]
+__all__ = ["Case", "Executed", "pairwise"]
 
 Combination = tuple[tuple[str, Any], ...]
 Case = Mapping[str, Any]
@@ -35,6 +37,8 @@ class Executed:
         Version that is run; nothing of others is.
     parts : mapping of str to sequence of Case
         Names of parts to the cases that are run. All cases of a part have the same options.
+    crossed : sequence of Case
+        Cases of all options of all parts at once, from `pairwise`; they are run beside the parts.
     plain : mapping of str to object
         Options that every case leaves at this value.
     free : sequence of str
@@ -49,7 +53,8 @@ class Executed:
 
     release: str
     parts: Mapping[str, Sequence[Case]]
-    plain: Mapping[str, Any]
+    crossed: Sequence[Case] = ()
+    plain: Mapping[str, Any] = field(default_factory=dict[str, Any])
     free: Sequence[str] = ()
     neutral: Mapping[str, Any] = field(default_factory=dict[str, Any])
     needs: Mapping[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
@@ -117,7 +122,7 @@ class Executed:
     def _run(self) -> dict[str, set[Combination]]:
         """What counts of the cases of each part."""
         return {
-            name: {self._combination(case, case) for case in cases}
+            name: {self._combination(case, cases[0]) for case in (*cases, *self.crossed)}
             for name, cases in self.parts.items()
         }
 
@@ -135,3 +140,49 @@ class Executed:
             other, needed = self.needs.get(key, (key, value(key)))
             found.append((key, value(key) if value(other) == needed else None))
         return tuple(found)
+
+
+def pairwise(values: Mapping[str, Sequence[Any]]) -> list[Case]:
+    """Return few cases in which every two values of different options meet.
+
+    Parameters
+    ----------
+    values : mapping of str to sequence
+        Options to their values, which are hashable.
+
+    Returns
+    -------
+    list of Case
+        The same at every call: cases are built one by one, each from a pair that is missing, and
+        every further option takes the value with most missing pairs.
+
+    Examples
+    --------
+    >>> len(pairwise({"a": (1, 2), "b": (1, 2), "c": (1, 2)}))
+    4
+    """
+    missing = dict.fromkeys(
+        frozenset(pair)
+        for one, other in combinations(values, 2)
+        for pair in product(((one, v) for v in values[one]), ((other, v) for v in values[other]))
+    )
+    cases: list[Case] = []
+    while missing:
+        case = dict(next(iter(missing)))
+        for key in values:
+            if key not in case:
+                case[key] = max(values[key], key=lambda v: _met(case, key, v, missing))
+        for pair in _pairs(case):
+            missing.pop(pair, None)
+        cases.append({key: case[key] for key in values})
+    return cases
+
+
+def _met(case: Case, key: str, value: Any, missing: Mapping[frozenset[Any], None]) -> int:
+    """Return how many missing pairs a value would bring into a case."""
+    return sum(frozenset((item, (key, value))) in missing for item in case.items())
+
+
+def _pairs(case: Case) -> Iterator[frozenset[Any]]:
+    """Yield all pairs of options with their values."""
+    return (frozenset(pair) for pair in combinations(case.items(), 2))

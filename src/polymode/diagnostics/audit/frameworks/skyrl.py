@@ -218,11 +218,11 @@ def _loss(values: Values) -> dict[str, Any]:
 def _sampling(values: Values) -> dict[str, Any]:
     """Return how completions are sampled, and at which temperature the loss is taken."""
     sampled = values.number("temperature", f"{_SAMPLING}temperature")
-    in_loss = values.number("temperature_in_loss", f"{_A}temperature")
+    in_loss = values.number("scored_at", f"{_A}temperature")
     names = ("top_p", "top_k", "min_p", "repetition_penalty")
     return {
         "temperature": 1.0 if sampled is None else sampled,
-        "temperature_in_loss": in_loss is None or in_loss == sampled,
+        "scored_at": in_loss,
         "truncated_sampling": values.filters(**{name: _SAMPLING + name for name in names}),
     }
 
@@ -252,7 +252,9 @@ def _remedies(settings: Settings) -> Mapping[str, Remedy]:
         "full_sampling": Fix(
             "Sample from the whole distribution.", {_SAMPLING + k: v for k, v in idle.items()}
         ),
-        "unit_temperature": Fix("Sample at temperature 1.", {f"{_SAMPLING}temperature": 1.0}),
+        "unit_temperature": Fix(
+            "Sample at temperature 1.", {f"{_SAMPLING}temperature": 1.0, f"{_A}temperature": 1.0}
+        ),
         "fixed_reference": Fix("Keep the reference.", {"trainer.update_ref_every_epoch": False}),
         "keep_all": Fix(
             "Keep all groups and completions.",

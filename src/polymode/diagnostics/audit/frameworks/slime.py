@@ -176,6 +176,7 @@ def _loss(values: Values, name: str) -> dict[str, Any]:
         "ratio_level": "sequence" if name == "gspo" else "token",
         "clip_low": low,
         "clip_high": low if high is None else high,
+        "clip_holds": name == "cispo",
         "n_updates": steps,
         "asynchronous": "async" in values.decided.settings.program,
         "sampler_engine": "sglang",

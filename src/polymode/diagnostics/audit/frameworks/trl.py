@@ -29,6 +29,7 @@ from polymode.errors import ConfigError
 __all__ = ["TRL"]
 
 _TITLE = "TRL"
+_HELD = ("cispo", "vespo")  # their ratio carries no gradient
 _LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo")
 
 
@@ -103,8 +104,8 @@ def _shared(values: Values, release: tuple[int, ...]) -> dict[str, Any]:
         "reference": "none" if beta == 0 else "moving" if moving else "fixed",
         "reference_every": every if moving else None,
         "reference_mix": 1.0 if mix is None else mix,
-        "temperature": 1.0 if temperature is None else temperature,
-        "temperature_in_loss": release >= (0, 16) and drawn_at in (None, temperature),
+        "temperature": drawn_at or temperature or 1.0,
+        "scored_at": (temperature or 1.0) if release >= (0, 16) else 1.0,
         "truncated_sampling": filters,
         "n_updates": _n_updates(values),
         "clip_low": low,
@@ -149,6 +150,14 @@ def _grpo(values: Values, release: tuple[int, ...], shared: Mapping[str, Any]) -
             "Liger's fused loss takes the place of TRL's own; it was not read, and its KL is taken "
             "to be that of TRL."
         )
+    if entropy and loss in ("dr_grpo", "luspo"):
+        divisor = {"dr_grpo": "max_completion_length", "luspo": "1"}[loss]
+        values.remarks.append(
+            f"{loss} divides the tokens of a completion by {divisor}, and the entropy bonus is a "
+            f"mean over tokens: beside reward and KL it weighs {divisor} over the mean length."
+        )
+    if entropy and (values.number("", "top_entropy_quantile") or 1.0) < 1:
+        values.remarks.append("The entropy bonus acts on tokens of high entropy alone.")
     by_length: Aggregation = "per_sequence" if loss in ("grpo", "sapo") else "constant"
     if loss == "luspo" and release < (1, 10) and level != "sequence":
         by_length = "times_length"
@@ -164,8 +173,9 @@ def _grpo(values: Values, release: tuple[int, ...], shared: Mapping[str, Any]) -
         "kl_aggregation": by_length,
         "ratio_level": level or "token",
         "entropy_coef": entropy,
+        "entropy_aggregation": "constant",
         "entropy_adaptive": values.on("entropy_adaptive entropy_coef", "use_adaptive_entropy"),
-        "drops": _drops(values, shared),
+        "drops": _drops(values, shared, whole=level == "sequence" and loss not in _HELD),
         **_clips(values, loss, shared),
         **_correction(values, shared),
     }
@@ -200,20 +210,21 @@ def _clips(values: Values, loss: str, shared: Mapping[str, Any]) -> dict[str, An
         return {"clip_low": None, "clip_high": None}
     if loss == "cispo":
         high = shared["clip_high"]
-        return {"clip_low": None, "clip_high": None if high is None else high - 1.0}
+        high = None if high is None else high - 1.0
+        return {"clip_low": None, "clip_high": high, "clip_holds": True}
     return {}
 
 
-def _drops(values: Values, shared: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what carries no reward gradient."""
+def _drops(values: Values, shared: Mapping[str, Any], *, whole: bool) -> tuple[str, ...]:
+    """Return what carries no reward gradient; a differentiable ratio of sequences is `whole`."""
     found = list(shared["drops"])
     if values.number("", "off_policy_mask_threshold") is not None:
         values.decided("drops", "off_policy_mask_threshold")
         found.append("off_policy")
     quantile = values.number("", "top_entropy_quantile")
     if quantile is not None and quantile < 1:
-        values.decided("drops", "top_entropy_quantile")
-        found.append("low_entropy")
+        values.decided("drops", "top_entropy_quantile", "importance_sampling_level")
+        found.append("low_entropy_share" if whole else "low_entropy")
     mode = str(values.decided("", "vllm_importance_sampling_mode", default=""))
     corrected = values.on("", "vllm_importance_sampling_correction")
     if shared["sampler_engine"] and corrected and mode.endswith("_mask"):
@@ -253,7 +264,7 @@ def _rloo(values: Values, shared: Mapping[str, Any]) -> dict[str, Any]:
         "reward_clip": clip,
         "baseline": "leave_one_out",
         "scale": "batch_std" if whitened else "none",
-        "ratio_level": "sequence",
+        "ratio_level": "product",
     }
 
 

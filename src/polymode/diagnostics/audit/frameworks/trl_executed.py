@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import product
 
-from polymode.diagnostics.audit.frameworks.executed import Case, Executed
+from polymode.diagnostics.audit.frameworks.executed import Case, Executed, pairwise
 from polymode.diagnostics.audit.frameworks.trl_releases import Kind
 
 __all__ = ["TRL_EXECUTED"]
@@ -39,9 +39,9 @@ _SHARED = {
     "top_p": 1.0,
     "use_vllm": False,
     "vllm_structured_outputs_regex": None,
-    "weight_decay": 0.0,
 }
 _FREE = (
+    "weight_decay",  # the optimiser's, which is run without a loss
     *("beta", "chat_template_kwargs", "max_completion_length", "model_init_kwargs", "temperature"),
     *("num_generations", "ref_model_mixup_alpha", "ref_model_sync_steps", "datasets"),
     *("dataset_name", "dataset_config", "dataset_train_split", "model_name_or_path"),
@@ -63,6 +63,16 @@ TRL_EXECUTED: Mapping[Kind, Executed] = {
                 )
             ],
         },
+        crossed=pairwise(
+            {
+                **{"loss_type": LOSSES, "importance_sampling_level": ("token", "sequence")},
+                **{"beta": (0.3, 0.0), "use_bias_correction_kl": (True, False)},
+                **{"entropy_coef": (0.0, 0.2), "top_entropy_quantile": (1.0, 0.3)},
+                **{"scale_rewards": ("group", "batch", "none")},
+                **{"multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum")},
+                **{"temperature": (1.0, 0.7)},
+            }
+        ),
         plain={
             **_SHARED,
             "max_tool_calling_iterations": None,
@@ -88,6 +98,12 @@ TRL_EXECUTED: Mapping[Kind, Executed] = {
                 for beta, whitens, clip in product((0.0, 0.3), (False, True), (None, (0.5, 1.5)))
             ]
         },
+        crossed=pairwise(
+            {
+                **{"beta": (0.3, 0.0), "normalize_advantages": (False, True)},
+                **{"reward_clip_range": (None, (0.5, 1.5)), "temperature": (1.0, 0.7)},
+            }
+        ),
         plain=_SHARED,
         free=_FREE,
         neutral={"beta": 0.0, "reward_clip_range": None},

@@ -25,7 +25,7 @@ def remedies(settings: Settings) -> Mapping[str, Fix]:
     shared = {
         "positive_beta": Fix("Set beta > 0; 0.05 is RLOO's default.", {"beta": 0.05}),
         "full_sampling": Fix("Sample from the whole distribution.", _neutral(settings)),
-        "unit_temperature": Fix("Sample at temperature 1.", {"temperature": 1.0}),
+        "unit_temperature": Fix("Sample at temperature 1.", _tempered(settings)),
         "fixed_reference": Fix("Keep the reference fixed.", {"sync_ref_model": False}),
         "on_policy": Fix("Take one update for each batch of completions.", _aligned(settings)),
         "keep_all": Fix("Let every completion and token count.", _kept(settings)),
@@ -82,6 +82,12 @@ def _neutral(settings: Settings) -> dict[str, Any]:
     keys = {key: value for key, value in off.items() if settings.get(key) not in (value, None, -1)}
     inner = {f"generation_kwargs.{key}": value for key, value in off.items()}
     return keys | {key: value for key, value in inner.items() if key in settings}
+
+
+def _tempered(settings: Settings) -> dict[str, Any]:
+    """Return what makes sampling and loss take temperature 1."""
+    drawn_at = "generation_kwargs.temperature"
+    return {"temperature": 1.0, **({drawn_at: 1.0} if drawn_at in settings else {})}
 
 
 def _aligned(settings: Settings) -> dict[str, Any]:

@@ -309,6 +309,7 @@ def _loss(values: Values, version: str, facts: Mapping[str, Any]) -> dict[str, A
         "ratio_level": "sequence" if mode in ("gspo", "geo_mean") else "token",
         "clip_low": (clip if low is None else low) if clipped else None,
         "clip_high": (clip if high is None else high) if clipped else None,
+        "clip_holds": mode == "cispo",
         "n_updates": updates(batch, mini, epochs),
         "asynchronous": "async" in trainer,
         "sampler_engine": values.word("sampler_engine", f"{_ROLLOUT}name").strip("?"),

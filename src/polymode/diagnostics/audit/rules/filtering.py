@@ -52,6 +52,12 @@ def _dropped(case: Case) -> str | None:
 
 def _tokens(case: Case) -> str | None:
     o = case.objective
+    if "low_entropy_share" in o.drops:
+        return (
+            "The mask of tokens of low entropy meets a ratio that all tokens of a completion "
+            "share: it drops no token, and each completion counts by its share of tokens of high "
+            "entropy."
+        )
     found = [name for name in ("low_entropy", "high_covariance") if name in o.drops]
     if not found:
         return None

@@ -30,18 +30,19 @@ def _temperature(case: Case) -> str | None:
 
 def _other_temperature(case: Case) -> str | None:
     o = case.objective
-    if o.temperature == 1 or o.temperature_in_loss:
+    if o.temperature_in_loss:
         return None
     return (
         f"Completions are drawn at temperature {number(o.temperature)}, and their "
-        "log-probabilities in the loss are taken at another: every gradient is that of the wrong "
-        "distribution, on-policy too."
+        f"log-probabilities in the loss are taken at {number(o.loss_temperature)}: every gradient "
+        "is that of the wrong distribution, on-policy too."
     )
 
 
 def _several_updates(case: Case) -> str | None:
     o = case.objective
-    if not o.clipping or o.kl_placement != "loss" or o.divergence == "none":
+    in_loss = o.kl_placement == "loss" and o.divergence != "none"
+    if not o.clipping or o.clip_holds or not in_loss:
         return None
     updates = "several" if o.n_updates is None else number(o.n_updates)
     return (
