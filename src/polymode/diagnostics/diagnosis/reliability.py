@@ -123,6 +123,8 @@ def _doubts(
         f"an output as good as the best of all prompts, not seen here, would take more than "
         f"{1 - limits.coverage:.0%} of the target": hidden > 1 - limits.coverage,
     }
+    unsure = problem.error_of_number > limits.number
+    reasons["the number of good modes within reach hardly known"] = unsure
     if not problem.table.by_output:
         missed = _coverage(problem, target) < limits.coverage
         reasons[f"less than {limits.coverage:.0%} of the target seen"] = missed

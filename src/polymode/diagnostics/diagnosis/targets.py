@@ -169,6 +169,13 @@ class Problem:
         unsure = table.of_modes.sum(counted * each.unsure)
         return Quantity(value, sampling.of_counts(effect), unsure)
 
+    @cached_property
+    def error_of_number(self) -> Float[np.ndarray, " P"]:
+        """Relative standard error of that number; NaN where it is 0."""
+        found = self.by_reference.spread(self.n_good)
+        error = np.hypot(found.error, np.linalg.norm(found.unsure, axis=0))
+        return error / np.where(found.value > 0, found.value, np.nan)
+
     def optimum(
         self,
         rewards: Float[np.ndarray, " o"],
