@@ -392,7 +392,8 @@ def sample_reading_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     for name in dict.fromkeys(row["file"] for row in file["rows"]):
         rows = [row for row in file["rows"] if row["file"] == name]
         cells = [f"{row['seconds']:.0f}, {row['peak_mib']:,.0f}" for row in rows]
-        lines.append(f"| `{name[1:]}` | {rows[0]['file_mib']:,.0f} | {' | '.join(cells)} |")
+        kind = name[name.index(".") :]
+        lines.append(f"| `{kind}` | {rows[0]['file_mib']:,.0f} | {' | '.join(cells)} |")
     return lines
 
 
@@ -519,6 +520,21 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
+def bootstrap_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Coverage and width of each way to an interval, by what it is about."""
+    (file,) = files
+    ways = list(dict.fromkeys(row["way"] for row in file["rows"]))
+    lines = [
+        f"| intervals about | modes are | cases | {' | '.join(f'{way}: hold' for way in ways)} |",
+        f"|---|---|---|{'---|' * len(ways)}",
+    ]
+    for about, modes in dict.fromkeys((row["about"], row["modes"]) for row in file["rows"]):
+        rows = [row for row in file["rows"] if (row["about"], row["modes"]) == (about, modes)]
+        cells = " | ".join(percent(row["coverage"]) for row in rows)
+        lines.append(f"| {about} | {modes} | {rows[0]['n_cases']} | {cells} |")
+    return lines
+
+
 def prediction_rows(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a diagnosis of the base model says, the exact optimum, and what training ended in."""
     (file,) = files
@@ -566,6 +582,7 @@ KINDS: dict[str, Callable[[Sequence[Mapping[str, Any]]], list[str]]] = {
     "benchmarks/science/chemistry/proxy.py": chemistry_rows,
     "benchmarks/science/demo.py": demo_rows,
     "benchmarks/science/diagnose.py": truth_rows,
+    "benchmarks/science/diagnose_bootstrap.py": bootstrap_rows,
     "benchmarks/science/diagnose_demo.py": prediction_rows,
     "benchmarks/science/language/countdown.py": countdown_rows,
     "benchmarks/science/language/picking.py": picking_rows,

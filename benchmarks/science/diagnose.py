@@ -21,11 +21,16 @@ from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from polymode.diagnostics.diagnosis import DiagnosisSettings, Report, diagnose_samples
+from polymode.diagnostics.diagnosis import (
+    DiagnosisSettings,
+    RecordedSamples,
+    Report,
+    diagnose_samples,
+)
 from polymode.diagnostics.diagnosis.overall import MIN_PROMPTS
 from polymode.metrics.intervals import Estimate
 from tests.diagnostics.diagnosis.truth import true_numbers, true_verdict
@@ -83,15 +88,31 @@ def main() -> None:
     print(json.dumps({key: kept[key] for key in ("overall", "of_prompts", "verdicts")}, indent=1))
 
 
-def case(number: int) -> dict[str, Any]:
-    """Return one case: what was drawn, and what held."""
-    started = time.process_time()
+class Drawn(NamedTuple):
+    """What a case is made of: which factors, their world, prompts of it, samples of those."""
+
+    factors: dict[str, Any]
+    world: World
+    prompts: list[Prompt]
+    samples: RecordedSamples
+    objective: dict[str, Any]
+
+
+def draw(number: int) -> tuple[Drawn, np.random.Generator]:
+    """Return a case by its number, and what draws the rest of it."""
     rng = np.random.default_rng([20261201, number])
     drawn = {name: values[rng.integers(len(values))] for name, values in FACTORS.items()}
     world = World(*(drawn[key] for key in ("n_modes", "exponent", "rewards", "phrasings", "tilt")))
     prompts = [world.prompt(rng) for _ in range(drawn["n_prompts"])]
     samples = draw_samples(prompts, drawn["n_samples"], rng)
     objective = {"beta": drawn["beta"], "divergence": drawn["divergence"], "threshold": THRESHOLD}
+    return Drawn(drawn, world, prompts, samples, objective), rng
+
+
+def case(number: int) -> dict[str, Any]:
+    """Return one case: what was drawn, and what held."""
+    started = time.process_time()
+    (drawn, world, prompts, samples, objective), rng = draw(number)
     changes = CHANGES if drawn["phrasings"] > 1 else CHANGES[:-1]
     change = changes[rng.integers(len(changes))]
     factor = {"beta / 10": 0.1, "beta * 10": 10.0}.get(change)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -115,7 +115,7 @@ def json_ready(value: Any) -> Any:
         return {field.name: json_ready(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in cast(Any, value).items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [json_ready(item) for item in cast(Any, value)]
     if hasattr(value, "tolist"):  # of NumPy or torch
         return json_ready(value.tolist())

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from polymode.diagnostics.diagnosis import DiagnosisSettings
+from polymode.diagnostics.diagnosis import FIGURE_NAMES, DiagnosisSettings, diagnose_samples
 from polymode.metrics.intervals import Estimate
 from polymode.report.diagnosis import (
     bad_row_table,
@@ -24,6 +24,8 @@ from polymode.report.diagnosis import (
     what_if_table,
 )
 from polymode.report.diagnosis.plots import waterfall_plot
+from polymode.report.diagnosis.sweep import FIGURES, sweep_widget
+from tests.diagnostics.diagnosis.worlds import THRESHOLD, World, draw_samples
 from tests.report.hostile import HOSTILE
 from tests.report.made_report import made_report
 from tests.report.test_page import Outline
@@ -210,3 +212,31 @@ def test_the_guide_names_the_limits_that_there_are():
     """docs/how-to/read-the-diagnosis.md says half, fifty, and a probability of 0.1."""
     settings = DiagnosisSettings(beta=1, threshold=0)
     assert (settings.limits.kept, settings.limits.many, settings.reach) == (0.5, 50, 0.1)
+
+
+@pytest.mark.parametrize("divergence", ["reverse_kl", "jensen_shannon"])
+def test_lines_between_strengths_are_off_by_about_what_the_page_says(divergence):
+    """Against a sweep of the middles: at most twice as much, and of most figures not much less."""
+    pytest.importorskip("arviz_stats")
+    rng = np.random.default_rng(0)
+    prompts = [World(40, 0.7, "mixed").prompt(rng) for _ in range(5)]
+    samples = draw_samples(prompts, 300, rng)
+    betas = np.geomspace(0.01, 1.0, 13)
+    report, middle = (
+        diagnose_samples(
+            samples, beta=0.1, threshold=THRESHOLD, divergence=divergence, betas=tuple(at)
+        )
+        for at in (betas, np.sqrt(betas[1:] * betas[:-1]))
+    )
+    own = np.argmin(np.abs(middle.sweep.betas - 0.1))  # which every sweep has, too
+    said = {label: float(missed) for label, *_, missed in sweep_widget(report).context["rows"]}
+    close = []
+    for name in FIGURES:
+        off = 0.0
+        for policy in ("target", "anchored"):
+            line, true = (getattr(each.sweep, policy)[name].value for each in (report, middle))
+            true = np.delete(true, own)
+            off = max(off, np.abs((line[1:] + line[:-1]) / 2 - true).max())
+        assert off <= 2 * said[FIGURE_NAMES[name]]
+        close.append(off >= said[FIGURE_NAMES[name]] / 2)
+    assert sum(close) >= 3

@@ -61,6 +61,13 @@ def diagnose(
         Literal["refuse", "drop"],
         typer.Option(help="Rows that cannot be used: stop and name them, or count and go on."),
     ] = "refuse",
+    keep_characters: Annotated[
+        int | None,
+        typer.Option(
+            help="Keep only the first N characters of each output, for files larger than memory; "
+            "modes are made from the whole. Default: all."
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write the page here: one file, opens offline.")
     ] = None,
@@ -108,6 +115,7 @@ def diagnose(
         model=model,
         last=last,
         reward_columns=tuple(reward or ()),
+        keep_characters=keep_characters,
     )
     waiting = Console(stderr=True)
     with waiting.status(f"reading {samples}") as status:

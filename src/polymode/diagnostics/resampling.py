@@ -1,16 +1,43 @@
 """Means over prompts with bootstrap intervals; fronts of runs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 from scipy.stats import norm
 
 from polymode.metrics.intervals import Estimate
 
-__all__ = ["estimate", "on_front", "redraw_means"]
+__all__ = ["estimate", "on_front", "redraw_counts", "redraw_means"]
 
 _CELLS = 4_000_000  # numbers of one block of redrawn prompts: 32 MB
+
+
+def redraw_counts(
+    n: int, *, n_rounds: int, rng: np.random.Generator
+) -> Iterator[Integer[np.ndarray, "rounds P"]]:
+    """Yield how often each prompt is drawn if as many are drawn anew with replacement.
+
+    Parameters
+    ----------
+    n : int
+        Number of prompts.
+    n_rounds : int
+        Number of bootstrap rounds.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Yields
+    ------
+    array of int, shape (rounds, n)
+        Some rounds at a time, which together are `n_rounds`.
+    """
+    block = max(1, _CELLS // n)
+    for start in range(0, n_rounds, block):
+        rows = min(block, n_rounds - start)
+        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        yield np.bincount(drawn.reshape(-1), minlength=rows * n).reshape(rows, n)
 
 
 def redraw_means(
@@ -37,15 +64,11 @@ def redraw_means(
     Columns that belong to different runs are paired by this: a round draws the same prompts for
     all of them. Cost O(n_rounds P F).
     """
-    n = len(values)
     there = ~np.isnan(values)
     filled, weight = np.where(there, values, 0.0), there.astype(float)
     out: list[Any] = []
-    block = max(1, _CELLS // n)
-    for start in range(0, n_rounds, block):
-        rows = min(block, n_rounds - start)
-        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.reshape(-1), minlength=rows * n).reshape(rows, n).astype(float)
+    for drawn in redraw_counts(len(values), n_rounds=n_rounds, rng=rng):
+        counts = drawn.astype(float)
         with np.errstate(invalid="ignore", divide="ignore"):
             out.append((counts @ filled) / (counts @ weight))
     return np.concatenate(out)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polymode.diagnostics.diagnosis import RecordedSamples, diagnose_samples
+from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from tests.diagnostics.diagnosis.truth import true_numbers, true_verdict
 from tests.diagnostics.diagnosis.worlds import THRESHOLD, Prompt, World, draw_samples
 
@@ -222,3 +223,57 @@ def test_a_few_repeats_do_not_make_modes_outputs(times, by_output):
         **FAST,
     )
     assert report.samples.modes_are_outputs == by_output
+
+
+def test_rewards_at_the_threshold_stay_good_however_often_they_come():
+    """The sum of six times .9, a sixth of it, is one rounding below .9: means are no reason."""
+    times = np.arange(1, 60)
+    assert (
+        np.add.reduceat(np.full(times.sum(), 0.9), np.cumsum(times) - times) / times < 0.9
+    ).any()
+    n = int(times.sum())
+    samples = RecordedSamples(
+        prompt=np.zeros(n, dtype=int),
+        prompt_texts=["a"],
+        output=np.repeat(times - 1, times),
+        output_texts=[str(i) for i in range(59)],
+        rewards=np.full(n, 0.9),
+        ref_log_probs=np.log(np.repeat(times / n, times)),
+        drawn_from="reference",
+    )
+    report = diagnose_samples(samples, beta=0.1, threshold=0.9, **FAST)
+    assert report.prompts.n_good_modes_seen.tolist() == [59]
+    assert report.overall["target"]["mass_good"].value == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_prompts", [6, 30])
+@pytest.mark.parametrize(("phrasings", "tilt"), [(1, None), (5, 2.0)])
+def test_blocks_say_what_all_prompts_say_at_once(monkeypatch, n_prompts, phrasings, tilt):
+    """Prompts of two kinds, so that the best reward and the rare modes differ between blocks."""
+    rng = np.random.default_rng(0)
+    worlds = (World(300, 1.0, "mixed", phrasings, tilt), World(40, 0.5, "gap", phrasings, tilt))
+    prompts = [worlds[i % 2].prompt(rng) for i in range(n_prompts)]
+    samples = draw_samples(prompts, 80, rng)
+
+    def diagnosed(size):
+        monkeypatch.setattr(DistinctOutputs.blocks, "__defaults__", (size,))
+        return diagnose_samples(samples, beta=0.05, threshold=THRESHOLD, n_betas=4).to_dict()
+
+    assert len(list(DistinctOutputs.of(samples).blocks(100))) > n_prompts / 3
+    assert_alike(diagnosed(100), diagnosed(10**9))
+
+
+def assert_alike(one, other):
+    """Numbers to their last digits: sums are rounded in another order."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_alike(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_alike(a, b)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
+    else:
+        assert one == other

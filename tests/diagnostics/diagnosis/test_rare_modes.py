@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import digamma, exp1
 
-from polymode.diagnostics.diagnosis.rare_modes import RareModes
+from polymode.diagnostics.diagnosis.rare_modes import RareModes, pooled_shape
 from polymode.diagnostics.diagnosis.segments import Segments
 
 
@@ -14,7 +14,13 @@ def guesses(n_drawn, *, hidden=1.0, shown=0.5, effective=None, reach=0.1, prompt
     full = np.ones_like(n_drawn)
     effective = n_drawn if effective is None else effective * full
     return RareModes.of(
-        n_drawn, shown * full, hidden * full, effective, Segments.of(prompts), reach=reach
+        n_drawn,
+        shown * full,
+        hidden * full,
+        effective,
+        Segments.of(prompts),
+        pooled=pooled_shape(n_drawn),
+        reach=reach,
     )
 
 

@@ -156,3 +156,30 @@ def test_few_samples_and_heavy_tails_make_doubtful():
     assert report.reliability.pareto_k[0] > 0.7
     assert any("Pareto k" in reason for reason in report.reliability.reasons)
     assert report.verdict.kind == "cannot_tell"
+
+
+def test_a_number_of_modes_that_is_hardly_known_makes_doubtful():
+    """300 of 2,000 equal outputs: each stands for 7, two good ones for 13 ± 9, 20 for 133 ± 28."""
+    n = 300
+
+    def trusted(n_good):
+        report = diagnose_samples(
+            RecordedSamples(
+                prompt=np.zeros(n, dtype=int),
+                prompt_texts=["a"],
+                output=np.arange(n),
+                output_texts=[str(i) for i in range(n)],
+                rewards=(np.arange(n) < n_good).astype(float),
+                ref_log_probs=np.full(n, -np.log(2000)),
+                drawn_from="reference",
+            ),
+            beta=10.0,
+            threshold=0.5,
+        )
+        (mild,) = (each for each in report.what_ifs if each.name == "forward_kl")
+        assert mild.frac_reliable == report.reliability.reliable[0]
+        return report.reliability
+
+    few = trusted(2)
+    assert few.reasons == {"the number of good modes within reach hardly known": 1}
+    assert trusted(20).reliable.all()

@@ -1,7 +1,9 @@
 """One table in every form that is read: the samples are the same."""
 
 import io
+import random
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -142,6 +144,58 @@ def test_long_tables_are_read_in_pieces(tmp_path):
         assert samples.rewards.sum() == sum(range(20_000)) - 17_000
         assert len(samples.output_texts) == 300
         assert samples.bad_rows[0].examples[0].split()[1] == "17001"
+
+
+LENGTH = 8000
+
+
+def write_long(path, rows):
+    """Long rows in one row group, so that nothing but the reader keeps them from memory."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        (write_csv if path.suffix == ".csv" else write_json)(path, rows)
+    return path
+
+
+def read_with_memory(path, keep):
+    """Read, and return what that took at most: bytes of Python's and of Arrow's objects."""
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        samples = read_samples(path, SampleOptions(keep_characters=keep))
+        return samples, tracemalloc.get_traced_memory()[1] + pool.max_memory()
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(before)
+
+
+@pytest.mark.parametrize(("name", "n"), [("s.jsonl", 4000), ("s.csv", 4000), ("s.parquet", 10**4)])
+def test_texts_that_are_not_kept_are_never_together_in_memory(tmp_path, name, n):
+    """Texts pass through 4 MB at a time, held a few times over."""
+    rng = random.Random(0)
+    rows = [{**ROWS[0], "output": rng.randbytes(LENGTH // 2).hex()} for _ in range(n)]
+    path = write_long(tmp_path / name, rows)
+    del rows
+    n_bytes = n * LENGTH
+    samples, most = read_with_memory(path, 64)
+    assert len(samples.output_texts) == n
+    assert most < 0.8 * n_bytes
+    whole, everything = read_with_memory(path, None)
+    assert len(whole.output_texts[-1]) == LENGTH
+    assert everything > n_bytes
+
+
+def test_a_text_that_stands_for_many_rows_is_held_once_at_a_time(tmp_path):
+    """A million characters for 200 rows, before texts that fill the row group."""
+    rng = random.Random(0)
+    texts = ["x" * 10**6] * 200 + [rng.randbytes(LENGTH // 2).hex() for _ in range(4500)]
+    path = write_long(tmp_path / "s.parquet", [{**ROWS[0], "output": text} for text in texts])
+    assert path.stat().st_size < 1.1 * 4500 * LENGTH
+    samples, most = read_with_memory(path, 64)
+    assert np.bincount(samples.output)[0] == 200
+    assert most < 0.25 * 200 * 10**6
 
 
 def test_places_without_samples(tmp_path):

@@ -91,7 +91,7 @@ class Anchoring:
         """
         problem, spread = self.problem, self.problem.table.prompts.spread
         good, bad = self._mass_good(), (~problem.good).astype(float)
-        n_good = problem.n_good()
+        n_good = problem.n_good
         with np.errstate(divide="ignore", invalid="ignore"):
             log_n = Quantity(
                 np.where(n_good.value > 0, np.log(n_good.value), np.nan),
@@ -124,7 +124,7 @@ class Anchoring:
 
     def _mass_good(self) -> Quantity:
         """Return the probability of the good modes within reach together."""
-        prompts, n_good = self.problem.table.prompts, self.problem.n_good()
+        prompts, n_good = self.problem.table.prompts, self.problem.n_good
         gains, scale = self.measure.gains, self.measure.scale
         flow = self.at if gains is None else self.at * gains
         good = prompts.sum(self.at * self.kept)

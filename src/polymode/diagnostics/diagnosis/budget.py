@@ -169,7 +169,7 @@ def _budget(found: dict[str, Estimate], n_prompts: int) -> Budget:
 
 def _log_number(problem: Problem) -> Quantity:
     """Return the logarithm of the number of good modes within reach; NaN for fewer than two."""
-    number = problem.n_good()
+    number = problem.n_good
     value = np.where(number.value >= _TWO, number.value, np.nan)
     effect = number.effect / problem.table.prompts.spread(value)
     return Quantity(np.log(value), np.nan_to_num(effect), np.nan_to_num(number.unsure / value))

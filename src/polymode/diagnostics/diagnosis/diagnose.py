@@ -5,44 +5,31 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 
 from polymode.core import checks
 from polymode.core.divergences import Divergence
-from polymode.diagnostics.diagnosis.anchored import Anchoring
-from polymode.diagnostics.diagnosis.budget import (
-    Parts,
-    budget_of_prompts,
-    budget_overall,
-    budget_parts,
-)
-from polymode.diagnostics.diagnosis.changes import ENDS, Changes, with_numbers
+from polymode.diagnostics.diagnosis.blocks import Found, find, joined
+from polymode.diagnostics.diagnosis.budget import budget_of_prompts, budget_overall
+from polymode.diagnostics.diagnosis.changes import ENDS, Changes, Trial, Tried, with_numbers
 from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from polymode.diagnostics.diagnosis.overall import Averaging
-from polymode.diagnostics.diagnosis.reliability import reliability, share_trusted
+from polymode.diagnostics.diagnosis.reliability import share_trusted
 from polymode.diagnostics.diagnosis.report import (
     PromptTable,
-    Reliability,
     Report,
     Verdict,
     VerdictKind,
 )
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
-from polymode.diagnostics.diagnosis.sampling import Spread
 from polymode.diagnostics.diagnosis.settings import DiagnosisSettings
-from polymode.diagnostics.diagnosis.tables import (
-    group_sizes,
-    output_table,
-    sample_summary,
-    size_summary,
-)
+from polymode.diagnostics.diagnosis.tables import sample_summary, size_summary
 from polymode.diagnostics.diagnosis.targets import Problem
 from polymode.diagnostics.diagnosis.verdict import Evidence, decide, say
 from polymode.metrics.intervals import Estimate
 from polymode.metrics.modes import ModeFunction, mode_function
 
 __all__ = ["diagnose_samples"]
-
-_Spreads = Mapping[str, Mapping[str, Spread]]
 
 
 def diagnose_samples(
@@ -108,39 +95,49 @@ def diagnose_samples(
 
 def _report(samples: RecordedSamples, settings: DiagnosisSettings) -> Report:
     """Return the report of samples that have their modes."""
-    beta, threshold, divergence = float(settings.beta), settings.threshold, settings.divergence
     table = DistinctOutputs.of(samples)
-    problem = Problem.of(table, threshold=threshold, reach=settings.reach)
     averaging = Averaging(len(table.prompts), settings.level, settings.n_rounds, settings.seed)
-    target = problem.target(beta, divergence)
-    anchored = Anchoring.of(problem, beta, divergence)
-    spreads = _spreads(problem, target, anchored)
-    parts = budget_parts(problem, target)
-    trust = reliability(problem, target, settings)
+    changes = Changes.of(table, settings, averaging)
+    found, tried = _of_blocks(samples, table, settings, changes)
     figures = {
-        policy: with_numbers(averaging.means(each, ENDS)) for policy, each in spreads.items()
+        policy: with_numbers(averaging.means(each, ENDS)) for policy, each in found.spreads.items()
     }
-    budget, means = budget_overall(parts, averaging)
-    changes = Changes(table, problem, settings, averaging)
-    sweep = changes.sweep()
-    sizes = group_sizes(problem)
-    prompts = _prompt_table(samples, problem, spreads, parts, trust, settings)
+    budget, means = budget_overall(found.parts, averaging)
+    sweep = changes.sweep(tried)
     return Report(
-        verdict=_verdict(problem, figures, means, budget.optimiser, trust, settings),
+        verdict=_verdict(found, figures, means, budget.optimiser, settings),
         settings=settings,
-        samples=sample_summary(samples, problem),
+        samples=sample_summary(samples, table),
         overall=figures,
         budget=budget,
         sweep=sweep,
         modes_kept=changes.modes_kept(sweep),
-        what_ifs=tuple(changes.what_ifs()),
-        group_size=size_summary(sizes),
-        reliability=trust,
-        prompts=replace(prompts, group_size=sizes),
-        outputs=output_table(samples, problem, target, anchored, most=settings.n_outputs),
+        what_ifs=tuple(changes.what_ifs(tried)),
+        group_size=size_summary(found.group_size),
+        reliability=found.trust,
+        prompts=_prompt_table(samples, table, found, settings),
+        outputs=found.outputs,
         resampled=averaging.resampled,
-        notes=(*samples.notes, *_notes(problem)),
+        notes=(*samples.notes, *_notes(table, found)),
     )
+
+
+def _of_blocks(
+    samples: RecordedSamples, table: DistinctOutputs, settings: DiagnosisSettings, changes: Changes
+) -> tuple[Found, dict[Trial, Tried]]:
+    """Return what is found of all prompts, and what each change does to them."""
+    found: list[Found] = []
+    tried: list[dict[Trial, Tried]] = []
+    first = 0
+    for block in table.blocks():
+        problem = Problem.of(block, threshold=settings.threshold, reach=settings.reach)
+        found.append(find(samples, problem, settings, first))
+        tried.append(changes.of_block(problem, first))
+        first += len(block.prompts)
+    everything = joined(found)
+    reasons = {name: n for name, n in everything.trust.reasons.items() if n}
+    everything = everything._replace(trust=replace(everything.trust, reasons=reasons))
+    return everything, {trial: Tried.joined([part[trial] for part in tried]) for trial in tried[0]}
 
 
 def _with_modes(samples: RecordedSamples, mode: Any) -> RecordedSamples:
@@ -155,30 +152,10 @@ def _with_modes(samples: RecordedSamples, mode: Any) -> RecordedSamples:
     return replace(samples, modes=modes, mode_names=tuple(map(str, numbers)))
 
 
-def _spreads(problem: Problem, target: Any, anchored: Any) -> dict[str, dict[str, Spread]]:
-    """Return the figures of each policy with their errors."""
-    by_reference = problem.by_reference.spread
-    out = {
-        "reference": {k: by_reference(v) for k, v in problem.reference().figures().items()},
-        "target": {k: by_reference(v) for k, v in target.figures().items()},
-        "anchored": {k: by_reference(v) for k, v in anchored.figures().items()},
-    }
-    policy, by_policy = problem.policy(), problem.by_policy
-    if policy is not None and by_policy is not None:
-        out["policy"] = {k: by_policy.spread(v) for k, v in policy.figures().items()}
-    return out
-
-
 def _prompt_table(
-    samples: RecordedSamples,
-    problem: Problem,
-    spreads: _Spreads,
-    parts: Parts,
-    trust: Reliability,
-    settings: DiagnosisSettings,
+    samples: RecordedSamples, table: DistinctOutputs, found: Found, settings: DiagnosisSettings
 ) -> PromptTable:
-    """Return the numbers of each prompt; group sizes are put in later."""
-    table = problem.table
+    """Return the numbers of each prompt."""
     n = table.n_samples.astype(np.int64)
     figures = {
         policy: with_numbers(
@@ -192,10 +169,10 @@ def _prompt_table(
                 for name, spread in each.items()
             }
         )
-        for policy, each in spreads.items()
+        for policy, each in found.spreads.items()
     }
-    budget = budget_of_prompts(parts, level=settings.level, n=n)
-    good = table.modes.max(problem.good.astype(float))
+    budget = budget_of_prompts(found.parts, level=settings.level, n=n)
+    good = table.modes.max((table.rewards >= settings.threshold).astype(float))
     return PromptTable(
         texts=[str(samples.prompt_texts[i]) for i in table.prompt_ids.tolist()],
         n_samples=n,
@@ -204,39 +181,38 @@ def _prompt_table(
         n_good_modes_seen=table.of_modes.sum(good).astype(np.int64),
         figures=figures,
         budget=budget,
-        group_size=np.full(len(n), np.nan),
-        verdicts=tuple(_prompt_verdicts(problem, figures, parts, trust, settings)),
+        group_size=found.group_size,
+        verdicts=tuple(_prompt_verdicts(n, figures, found, settings)),
     )
 
 
 def _prompt_verdicts(
-    problem: Problem, figures: Any, parts: Parts, trust: Reliability, settings: DiagnosisSettings
+    n: Integer[np.ndarray, " P"], figures: Any, found: Found, settings: DiagnosisSettings
 ) -> Iterator[VerdictKind]:
     """Yield the kind of each prompt's verdict."""
-    n = problem.table.n_samples
-    found = {
-        name: _listed(getattr(parts, name).estimate(level=settings.level, n=n))
+    terms = {
+        name: _listed(getattr(found.parts, name).estimate(level=settings.level, n=n))
         for name in ("lost", "entropy", "difference", "optimiser")
-        if getattr(parts, name) is not None
+        if getattr(found.parts, name) is not None
     }
     masses = {
         policy: _listed(figures[policy]["mass_good"])
         for policy in ("target", "policy")
         if policy in figures
     }
-    number = problem.n_good().value.tolist()
-    for i, reliable in enumerate(trust.reliable.tolist()):
-        loss = found["lost"][i]
+    number = found.n_good.tolist()
+    for i, reliable in enumerate(found.trust.reliable.tolist()):
+        loss = terms["lost"][i]
         evidence = Evidence(
             n_good=number[i],
             kept=Estimate(
                 np.exp(-loss.value), np.nan, np.exp(-loss.high), np.exp(-loss.low), loss.n
             ),
-            entropy=found["entropy"][i],
-            difference=found["difference"][i],
+            entropy=terms["entropy"][i],
+            difference=terms["difference"][i],
             mass_good=masses["target"][i],
             policy_mass_good=masses["policy"][i] if "policy" in masses else None,
-            optimiser=found["optimiser"][i] if "optimiser" in found else None,
+            optimiser=terms["optimiser"][i] if "optimiser" in terms else None,
             doubts=() if reliable else ("too few samples",),
         )
         yield decide(evidence, settings.limits)[0]
@@ -249,16 +225,15 @@ def _listed(estimate: Estimate) -> list[Estimate]:
 
 
 def _verdict(
-    problem: Problem,
+    found: Found,
     figures: Mapping[str, Mapping[str, Estimate]],
     means: Mapping[str, Estimate],
     optimiser: Estimate | None,
-    trust: Reliability,
     settings: DiagnosisSettings,
 ) -> Verdict:
     """Return the verdict over all prompts."""
-    number = problem.n_good().value
-    share, limit = share_trusted(trust.reliable, problem), settings.limits.prompts
+    number, trust = found.n_good, found.trust
+    share, limit = share_trusted(trust.reliable, number > 0), settings.limits.prompts
     doubts = () if share >= limit else tuple(f"{k}: {v} prompts" for k, v in trust.reasons.items())
     loss, policy = means["lost"], figures.get("policy")
     kept = Estimate(np.exp(-loss.value), np.nan, np.exp(-loss.high), np.exp(-loss.low), loss.n)
@@ -289,13 +264,12 @@ def _verdict(
     return say(kind, reasons, {name: float(value) for name, value in numbers.items()})
 
 
-def _notes(problem: Problem) -> Iterator[str]:
+def _notes(table: DistinctOutputs, found: Found) -> Iterator[str]:
     """Yield what a reader has to know."""
-    table = problem.table
-    over = table.prompts.sum(np.exp(table.log_drawn)) > 1 + 1e-3
-    if over.any():
+    beyond = int(found.beyond_one.sum())
+    if beyond:
         yield (
-            f"the probabilities of the outputs of {int(over.sum())} prompts sum to more than 1: "
+            f"the probabilities of the outputs of {beyond} prompts sum to more than 1: "
             "their log-probabilities cannot be those of whole outputs"
         )
     if not (table.rewards >= -np.inf).all():

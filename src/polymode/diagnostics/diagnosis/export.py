@@ -1,15 +1,11 @@
 """A report as plain data, for JSON, and as a frame."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from polymode.diagnostics.diagnosis.settings import DiagnosisSettings
 from polymode.diagnostics.results import environment
 from polymode.errors import MissingExtraError
+from polymode.files import json_ready
 
 if TYPE_CHECKING:
     from polymode.diagnostics.diagnosis.report import Report
@@ -39,12 +35,9 @@ def report_dict(report: "Report", *, outputs: bool) -> dict[str, Any]:
         "script": "polymode diagnose",
         "environment": environment(),
     }
-    skipped = set[str]() if outputs else {"outputs"}
-    return head | {
-        field.name: _plain(getattr(report, field.name))
-        for field in fields(report)
-        if field.name not in skipped
-    }
+    skipped = {"settings"} if outputs else {"settings", "outputs"}
+    found = {f.name: getattr(report, f.name) for f in fields(report) if f.name not in skipped}
+    return json_ready(head | {"settings": report.settings.to_dict()} | found)
 
 
 def prompt_frame(report: "Report") -> Any:
@@ -91,18 +84,3 @@ def prompt_frame(report: "Report") -> Any:
 def _spread(name: str, estimate: Any) -> dict[str, Any]:
     """Return the three columns of an estimate."""
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value in what JSON knows: None stands for numbers that are not finite."""
-    if isinstance(value, DiagnosisSettings):
-        return _plain(value.to_dict())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in cast(Any, value).items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in cast(Any, value)]
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -62,8 +62,8 @@ class Measure:
         """
         good = self.good.astype(float)
         return {
-            "expected_reward": self.mean(self.sampling.table.rewards),
-            "mass_good": self.mean(good),
+            "expected_reward": self.less_bias(self.mean(self.sampling.table.rewards)),
+            "mass_good": self.less_bias(self.mean(good)),
             "entropy": self.entropy(np.ones_like(good)),
             "entropy_good": self.entropy(good),
         }
@@ -83,6 +83,23 @@ class Measure:
         """
         each = self.share * x
         return self._quantity(self.sampling.table.prompts.sum(each), each, x)
+
+    def less_bias(self, mean: Quantity) -> Quantity:
+        """Return a mean without the bias of a quotient of sums, to second order.
+
+        Parameters
+        ----------
+        mean : Quantity
+            As `mean` returns it.
+
+        Returns
+        -------
+        Quantity
+            Where outputs that stand for many were seen by luck, all probability is scaled to them:
+            means lean towards them by as much as their variance.
+        """
+        bias = -self.sampling.table.prompts.sum(self.sampling.unseen * self.share * mean.effect)
+        return mean._replace(value=mean.value - bias)
 
     def mean_among(self, x: Float[np.ndarray, " o"], kept: Float[np.ndarray, " o"]) -> Quantity:
         """Return the mean of something under the policy among some of the outputs.

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from polymode.diagnostics.diagnosis.sampling import Spread
-from polymode.diagnostics.resampling import redraw_means
+from polymode.diagnostics.resampling import redraw_counts
 from polymode.metrics.intervals import Estimate
 
-__all__ = ["MIN_PROMPTS", "Averaging", "exponential"]
+__all__ = ["MIN_PROMPTS", "Averaging", "Sums", "exponential"]
 
 MIN_PROMPTS = 20
 """Prompts from which on intervals resample prompts; with fewer, the samples of these prompts."""
@@ -69,28 +70,135 @@ class Averaging:
         interval is about these very prompts. It is symmetric, by Student's t. Errors that all
         prompts share are averaged, not divided.
         """
+        return self.estimates(self.sums(spreads), ends)
+
+    def sums(self, spreads: Mapping[str, Spread], first: int = 0) -> "Sums":
+        """Return what some neighbouring prompts add to the means.
+
+        Parameters
+        ----------
+        spreads : mapping of str to Spread
+            Figures of each prompt; prompts with NaN are left out of their figure.
+        first : int
+            Position of the first one among all prompts.
+
+        Returns
+        -------
+        Sums
+            Of each figure.
+        """
         values = np.stack([spread.value for spread in spreads.values()], axis=1)
         there = ~np.isnan(values)
-        n = there.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value = np.where(there, values, 0.0).sum(axis=0) / n
+        filled, weight = np.where(there, values, 0.0), there.astype(float)
+        shared = [
+            np.where(there[:, i], spread.unsure, 0.0).sum(axis=1)
+            for i, spread in enumerate(spreads.values())
+        ]
+        rounds = redrawn = np.zeros((0, values.shape[1]))
+        squares = fourths = np.zeros(values.shape[1])
         if self.resampled == "prompts":
-            rng = np.random.default_rng(self.seed)
-            rounds = redraw_means(values, n_rounds=self.n_rounds, rng=rng)
-            freedom = np.maximum(n - 1.0, 1.0)
-            error = _deviation(rounds) * np.sqrt(n / freedom)
+            counts = self._counts[:, first : first + len(values)].astype(float)
+            rounds, redrawn = counts @ filled, counts @ weight
         else:
-            error, freedom = _summed(spreads, there)
+            errors = np.stack([spread.error for spread in spreads.values()], axis=1)
+            freedom = np.stack([spread.freedom for spread in spreads.values()], axis=1)
+            each = np.where(there, errors, 0.0) ** 2
+            squares, fourths = each.sum(axis=0), (each**2 / freedom).sum(axis=0)
+        return Sums(
+            tuple(spreads),
+            weight.sum(axis=0),
+            filled.sum(axis=0),
+            np.stack(shared, axis=1),
+            rounds,
+            redrawn,
+            squares,
+            fourths,
+        )
+
+    def estimates(
+        self, sums: "Sums", ends: Mapping[str, tuple[float, float]] | None = None
+    ) -> dict[str, Estimate]:
+        """Return means over all prompts from what each of them adds; see `means`.
+
+        Parameters
+        ----------
+        sums : Sums
+            Of all prompts.
+        ends : mapping of str to pair of float, or None
+            Between what a figure must lie; intervals end there.
+
+        Returns
+        -------
+        dict
+            The means; NaN where no prompt has a value.
+        """
+        n = sums.n
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value, unsure = sums.values / n, sums.unsure / np.maximum(n, 1.0)
+            if self.resampled == "prompts":
+                freedom = np.maximum(n - 1.0, 1.0)
+                error = _deviation(sums.rounds / sums.redrawn) * np.sqrt(n / freedom)
+            else:
+                error, spread = np.sqrt(sums.squares) / n, sums.squares**2 / sums.fourths
+                freedom = np.where(np.isnan(spread), 1e6, np.clip(spread, 1.0, 1e6))
         out: dict[str, Estimate] = {}
-        for i, (name, spread) in enumerate(spreads.items()):
+        for i, name in enumerate(sums.names):
             least, largest = (ends or {}).get(name, (-np.inf, np.inf))
-            shared = np.broadcast_to(spread.unsure, (2, len(there)))[:, there[:, i]]
-            unsure = shared.mean(axis=1) if shared.size else np.zeros(2)
-            own = Spread(value[i], error[i], freedom[i], unsure)
+            own = Spread(value[i], error[i], freedom[i], unsure[:, i])
             out[name] = _floats(
                 own.estimate(level=self.level, n=n[i], least=least, largest=largest)
             )
         return out
+
+    @cached_property
+    def _counts(self) -> UInt8[np.ndarray, "rounds P"]:
+        """How often each round draws each prompt: no count of twenty or more comes near 255."""
+        rng = np.random.default_rng(self.seed)
+        drawn = redraw_counts(self.n_prompts, n_rounds=self.n_rounds, rng=rng)
+        return np.concatenate([counts.astype(np.uint8) for counts in drawn])
+
+
+class Sums(NamedTuple):
+    """What some prompts add to the means of F figures.
+
+    Parameters
+    ----------
+    names : tuple of str, length F
+        The figures.
+    n, values : array, shape (F,)
+        How many prompts have a value, and the sum of those.
+    unsure : array, shape (2, F)
+        Errors that all prompts share.
+    rounds, redrawn : array, shape (rounds, F)
+        Values and numbers of prompts in each bootstrap round.
+    squares, fourths : array, shape (F,)
+        Squared errors of prompts that are not resampled, and their squares by degree of freedom.
+    """
+
+    names: tuple[str, ...]
+    n: Float[np.ndarray, " F"]
+    values: Float[np.ndarray, " F"]
+    unsure: Float[np.ndarray, "2 F"]
+    rounds: Float[np.ndarray, "rounds F"]
+    redrawn: Float[np.ndarray, "rounds F"]
+    squares: Float[np.ndarray, " F"]
+    fourths: Float[np.ndarray, " F"]
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Return what the prompts of both add.
+
+        Parameters
+        ----------
+        other : Sums
+            Of other prompts.
+
+        Returns
+        -------
+        Sums
+            Of the same figures.
+        """
+        pairs = zip(self[1:], other[1:], strict=True)
+        return Sums(self.names, *(own + more for own, more in pairs))
 
 
 def exponential(estimate: Estimate) -> Estimate:
@@ -119,18 +227,6 @@ def _deviation(rounds: Float[np.ndarray, "rounds F"]) -> Float[np.ndarray, " F"]
         mean = np.where(there, rounds, 0.0).sum(axis=0) / n
         squares = np.where(there, (rounds - mean) ** 2, 0.0).sum(axis=0)
         return np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
-
-
-def _summed(spreads: Mapping[str, Spread], there: Any) -> tuple[Any, Any]:
-    """Return errors of means over fixed prompts, with their degrees of freedom."""
-    errors = np.stack([spread.error for spread in spreads.values()], axis=1)
-    freedom = np.stack([spread.freedom for spread in spreads.values()], axis=1)
-    squares = np.where(there, errors, 0.0) ** 2
-    total = squares.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt(total) / there.sum(axis=0)
-        spread = total**2 / (squares**2 / freedom).sum(axis=0)
-    return error, np.where(np.isnan(spread), 1e6, np.clip(spread, 1.0, 1e6))
 
 
 def _floats(estimate: Estimate) -> Estimate:

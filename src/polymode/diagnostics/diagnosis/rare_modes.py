@@ -24,7 +24,7 @@ from scipy.special import digamma, exp1, gammaincc, gammaln
 
 from polymode.diagnostics.diagnosis.segments import Segments
 
-__all__ = ["Guess", "RareModes"]
+__all__ = ["Guess", "RareModes", "pooled_shape"]
 
 _MOST = 12
 """Draws of a mode from which on counts add nothing to what its texts say."""
@@ -86,6 +86,7 @@ class RareModes:
         n_effective: Float[np.ndarray, " m"],
         of_modes: Segments,
         *,
+        pooled: float,
         reach: float,
     ) -> "RareModes":
         """Return what counts say of the modes that were seen.
@@ -103,6 +104,8 @@ class RareModes:
             coefficient of variation, >= 1.
         of_modes : Segments
             From modes to prompts.
+        pooled : float
+            Shape of all prompts, which those of single prompts lean on; see `pooled_shape`.
         reach : float
             Modes that the samples show with a smaller probability are out of reach.
 
@@ -111,7 +114,7 @@ class RareModes:
         RareModes
             Of these modes.
         """
-        shape, moves = _shapes(n_drawn, of_modes)
+        shape, moves = _shapes(n_drawn, of_modes, pooled)
         k = np.minimum(n_drawn, _MOST).astype(np.intp)
         found = {
             name: _looked_up(table, of_modes.spread(shape), k)
@@ -131,11 +134,29 @@ class RareModes:
         )
 
 
-def _shapes(n_drawn: Float[np.ndarray, " m"], of_modes: Segments) -> tuple[np.ndarray, np.ndarray]:
+def pooled_shape(n_drawn: Float[np.ndarray, " m"]) -> float:
+    """Return the shape of all prompts together.
+
+    Parameters
+    ----------
+    n_drawn : array, shape (m,)
+        How often each mode was drawn.
+
+    Returns
+    -------
+    float
+        The mean count of modes that came once, by Robbins' identity.
+    """
+    once, twice = int((n_drawn == 1).sum()), int((n_drawn == 2).sum())
+    return (2 * twice + 1) / (once + 1)
+
+
+def _shapes(
+    n_drawn: Float[np.ndarray, " m"], of_modes: Segments, pooled: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the shape of each prompt, leaning on that of all, and how modes move it."""
     once = of_modes.sum((n_drawn == 1).astype(float))
     twice = of_modes.sum((n_drawn == 2).astype(float))
-    pooled = (2 * twice.sum() + 1) / (once.sum() + 1)
     free = (2 * twice + _PRIOR * pooled) / (once + _PRIOR)
     shape = np.clip(free, _SHAPES[0], _SHAPES[-1])
     by_mode = np.where(n_drawn == 1, -of_modes.spread(shape), 2.0 * (n_drawn == 2))

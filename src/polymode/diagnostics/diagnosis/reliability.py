@@ -12,7 +12,7 @@ from polymode.diagnostics.diagnosis.settings import DiagnosisSettings, VerdictLi
 from polymode.diagnostics.diagnosis.targets import Problem
 from polymode.errors import MissingExtraError
 
-__all__ = ["frac_reliable", "reliability", "share_trusted"]
+__all__ = ["reliability", "reliable_about", "share_trusted"]
 
 _SETTLED = 0.01  # share of a target that was not seen below which nothing rests on weights
 _ROUNDING = 1e-9  # sums of probabilities that differ by less are one
@@ -34,7 +34,7 @@ def reliability(problem: Problem, target: Measure, settings: DiagnosisSettings) 
     Returns
     -------
     Reliability
-        Of each prompt.
+        Of each prompt; reasons that no prompt has are not left out.
 
     Raises
     ------
@@ -57,18 +57,18 @@ def reliability(problem: Problem, target: Measure, settings: DiagnosisSettings) 
         target_coverage=target_coverage,
         seen_mass=np.minimum(problem.by_reference.seen, 1.0),
         reliable=~bad,
-        reasons={name: int(found.sum()) for name, found in reasons.items() if found.any()},
+        reasons={name: int(found.sum()) for name, found in reasons.items()},
     )
 
 
-def frac_reliable(
+def reliable_about(
     problem: Problem,
     target: Measure,
     beta: float,
     divergence: str | Divergence,
     limits: VerdictLimits,
-) -> float:
-    """Return which share of the prompts with a good output can be trusted about another objective.
+) -> Bool[np.ndarray, " P"]:
+    """Return which prompts can be trusted about another objective.
 
     Parameters
     ----------
@@ -85,31 +85,28 @@ def frac_reliable(
 
     Returns
     -------
-    float
-        Over all prompts where none has a good output. Pareto's k, which takes a fit for each
-        prompt, is left out: it could only make the share smaller.
+    array of bool, shape (P,)
+        Pareto's k, which takes a fit for each prompt, is left out: it could only make them fewer.
     """
-    bad = np.any(list(_doubts(problem, target, beta, divergence, limits).values()), axis=0)
-    return share_trusted(~bad, problem)
+    return ~np.any(list(_doubts(problem, target, beta, divergence, limits).values()), axis=0)
 
 
-def share_trusted(reliable: Bool[np.ndarray, " P"], problem: Problem) -> float:
+def share_trusted(reliable: Bool[np.ndarray, " P"], has_good: Bool[np.ndarray, " P"]) -> float:
     """Return which share of the prompts with a good output are reliable.
 
     Parameters
     ----------
     reliable : array of bool, shape (P,)
         Which prompts are.
-    problem : Problem
-        The samples.
+    has_good : array of bool, shape (P,)
+        Which have a good output.
 
     Returns
     -------
     float
         Over all prompts where none has a good output.
     """
-    has = problem.n_good().value > 0
-    return float(reliable[has].mean() if has.any() else reliable.mean())
+    return float(reliable[has_good].mean() if has_good.any() else reliable.mean())
 
 
 def _doubts(
@@ -126,6 +123,8 @@ def _doubts(
         f"an output as good as the best of all prompts, not seen here, would take more than "
         f"{1 - limits.coverage:.0%} of the target": hidden > 1 - limits.coverage,
     }
+    unsure = problem.error_of_number > limits.number
+    reasons["the number of good modes within reach hardly known"] = unsure
     if not problem.table.by_output:
         missed = _coverage(problem, target) < limits.coverage
         reasons[f"less than {limits.coverage:.0%} of the target seen"] = missed
@@ -157,22 +156,22 @@ def _hidden_best(
     left unseen. Prompts that have shown one as good have nothing to fear.
     """
     table = problem.table
-    best = table.prompts.max(table.rewards)
+    best, most = table.prompts.max(table.rewards), table.best_reward
     unseen = np.maximum(1 - problem.by_reference.seen, 0.0)
     mass = np.minimum(unseen, 1 / table.n_samples)
-    lower = (best < best.max()) & (mass > _ROUNDING)
+    lower = (best < most) & (mass > _ROUNDING)
     out = np.zeros(len(best))
     if not lower.any():
         return out
     log_share = table.log_q + problem.by_reference.log_weights
     if get_divergence(divergence) is REVERSE_KL:
-        shown = table.prompts.log_sum_exp(log_share + (table.rewards - best.max()) / beta)
+        shown = table.prompts.log_sum_exp(log_share + (table.rewards - most) / beta)
         with np.errstate(over="ignore"):
             out[lower] = 1 / (1 + np.exp(shown[lower]) / mass[lower])
         return out
     here = table.prompts.spread(lower)
     labels = (np.cumsum(lower) - 1).astype(np.intp)
-    rewards = np.append(table.rewards[here], np.full(int(lower.sum()), best.max()))
+    rewards = np.append(table.rewards[here], np.full(int(lower.sum()), most))
     log_mass = np.append(log_share[here], np.log(mass[lower]))
     index = np.append(labels[table.prompts.index[here]], labels[lower])
     groups = Groups(index, int(lower.sum()))

@@ -191,7 +191,8 @@ class Sampling:
         freedom = np.clip(np.nan_to_num(freedom, nan=1.0), 1.0, _MOST_FREEDOM)
         error = np.sqrt(variance + imagined**2)
         error = np.where(np.isnan(quantity.value), np.nan, error)
-        return Spread(quantity.value, error, freedom, quantity.unsure)
+        unsure = np.broadcast_to(quantity.unsure, (2, len(error)))
+        return Spread(quantity.value, error, freedom, unsure)
 
     def of_counts(self, per_mode: Float[np.ndarray, " m"]) -> Float[np.ndarray, " o"]:
         """Return the effects of outputs on something that moves with the number of modes.

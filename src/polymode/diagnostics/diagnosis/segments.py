@@ -62,6 +62,23 @@ class Segments:
         """How many positions each run has."""
         return np.diff(self.starts, append=len(self.index))
 
+    def cut(self, first: int, last: int) -> "Segments":
+        """Return some neighbouring runs alone.
+
+        Parameters
+        ----------
+        first, last : int
+            The first run, and the one behind the last; ``0 <= first < last <= k``.
+
+        Returns
+        -------
+        Segments
+            Of the positions in these runs.
+        """
+        begin = self.starts[first]
+        end = self.starts[last] if last < len(self) else len(self.index)
+        return Segments(self.starts[first:last] - begin, self.index[begin:end] - first)
+
     def sum(self, x: Float[np.ndarray, "*rows n"]) -> Float[np.ndarray, "*rows k"]:
         """Return the sum of each run.
 

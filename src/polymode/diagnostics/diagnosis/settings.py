@@ -32,6 +32,9 @@ class VerdictLimits:
     coverage : float
         Smallest share of the target that the samples of a prompt have shown: what is hidden could
         turn the verdict.
+    number : float
+        Largest relative standard error of the number of good modes within reach: beyond it, its
+        logarithm is no longer as it is on average.
     prompts : float
         Smallest share of the prompts with a good output that must be reliable.
     """
@@ -42,6 +45,7 @@ class VerdictLimits:
     ess: float = 20.0
     pareto_k: float = 0.7
     coverage: float = 0.8
+    number: float = 0.5
     prompts: float = 0.5
 
     def __post_init__(self) -> None:
@@ -50,6 +54,7 @@ class VerdictLimits:
             checks.within(0, 1, kept=self.kept, on_target=self.on_target),
             checks.within(0, 1, coverage=self.coverage, prompts=self.prompts),
             checks.positive(many=self.many, ess=self.ess, pareto_k=self.pareto_k),
+            checks.positive(number=self.number),
         )
 
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from polymode.diagnostics.diagnosis.anchored import Anchoring
 from polymode.diagnostics.diagnosis.measures import Measure
+from polymode.diagnostics.diagnosis.outputs import DistinctOutputs
 from polymode.diagnostics.diagnosis.report import OutputTable, SampleSummary
 from polymode.diagnostics.diagnosis.samples import RecordedSamples
 from polymode.diagnostics.diagnosis.segments import Segments
@@ -18,14 +19,14 @@ _LEAST = 1e-9  # probability of what was seen, at least, in the table of outputs
 _SURE = 0.95  # probability of seeing the rarest good mode
 
 
-def sample_summary(samples: RecordedSamples, problem: Problem) -> SampleSummary:
+def sample_summary(samples: RecordedSamples, table: DistinctOutputs) -> SampleSummary:
     """Return what a diagnosis was made from.
 
     Parameters
     ----------
     samples : RecordedSamples
         The samples.
-    problem : Problem
+    table : DistinctOutputs
         The same as distinct outputs.
 
     Returns
@@ -33,7 +34,6 @@ def sample_summary(samples: RecordedSamples, problem: Problem) -> SampleSummary:
     SampleSummary
         Counts.
     """
-    table = problem.table
     n = table.n_samples
     return SampleSummary(
         source=samples.source,
@@ -98,7 +98,13 @@ def size_summary(sizes: Float[np.ndarray, " P"]) -> Mapping[str, float]:
 
 
 def output_table(
-    samples: RecordedSamples, problem: Problem, target: Measure, anchored: Anchoring, *, most: int
+    samples: RecordedSamples,
+    problem: Problem,
+    target: Measure,
+    anchored: Anchoring,
+    *,
+    most: int,
+    first: int = 0,
 ) -> OutputTable:
     """Return the outputs of each prompt, those with most weight first.
 
@@ -114,6 +120,8 @@ def output_table(
         The same, anchored.
     most : int
         How many outputs of each prompt are listed.
+    first : int
+        Position of the first prompt among all of them.
 
     Returns
     -------
@@ -132,7 +140,7 @@ def output_table(
     modes = table.mode[order].tolist()
     outputs = tuple(str(texts[i]) for i in table.text[order].tolist())
     return OutputTable(
-        prompt=table.prompts.index[order],
+        prompt=table.prompts.index[order] + first,
         text=outputs,
         mode=outputs
         if samples.modes is None

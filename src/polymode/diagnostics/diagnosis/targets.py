@@ -1,6 +1,7 @@
 """The policies that a diagnosis looks at: reference, target, current policy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -31,15 +32,15 @@ class Problem:
         Likewise under the policy; None where that is not known.
     good : array of bool, shape (o,)
         Which outputs are good.
-    counted : array, shape (o,)
-        Probability that an output is of a good mode within reach: 1 or 0 where it is known.
+    within_reach : array, shape (o,)
+        Probability that an output is of a mode within reach: 1 or 0 where it is known.
     """
 
     table: DistinctOutputs
     by_reference: Sampling
     by_policy: Sampling | None
     good: Bool[np.ndarray, " o"]
-    counted: Float[np.ndarray, " o"]
+    within_reach: Float[np.ndarray, " o"]
 
     @classmethod
     def of(cls, table: DistinctOutputs, *, threshold: float, reach: float) -> "Problem":
@@ -67,7 +68,27 @@ class Problem:
             by_policy = Sampling.of(table, inclusion, table.log_p, rare)
         good = table.rewards >= threshold
         seen = inclusion.pi >= reach if rare is None else table.modes.spread(rare.within_reach)
-        return cls(table, by_reference, by_policy, good, good * seen.astype(float))
+        return cls(table, by_reference, by_policy, good, seen.astype(float))
+
+    def with_threshold(self, threshold: float) -> "Problem":
+        """Return the same samples with another threshold.
+
+        Parameters
+        ----------
+        threshold : float
+            Rewards at or above it are good.
+
+        Returns
+        -------
+        Problem
+            All else as it is.
+        """
+        return replace(self, good=self.table.rewards >= threshold)
+
+    @cached_property
+    def counted(self) -> Float[np.ndarray, " o"]:
+        """Probability that an output is of a good mode within reach."""
+        return self.good * self.within_reach
 
     def reference(self) -> Measure:
         """Return the reference.
@@ -132,14 +153,9 @@ class Problem:
         log_t = log_share - sampling.log_weights
         return Measure(sampling, log_t, np.exp(log_share), self.good, gains)
 
+    @cached_property
     def n_good(self) -> Quantity:
-        """Return the number of good modes within reach.
-
-        Returns
-        -------
-        Quantity
-            Seen or not.
-        """
+        """The number of good modes within reach, seen or not."""
         table, sampling, rare = self.table, self.by_reference, self.by_reference.rare
         if rare is None:
             each = np.exp(np.where(self.counted > 0, sampling.log_weights, -np.inf))
@@ -152,6 +168,13 @@ class Problem:
         effect = counted * chance * each.value + by_shape * rare.shape_moves
         unsure = table.of_modes.sum(counted * each.unsure)
         return Quantity(value, sampling.of_counts(effect), unsure)
+
+    @cached_property
+    def error_of_number(self) -> Float[np.ndarray, " P"]:
+        """Relative standard error of that number; NaN where it is 0."""
+        found = self.by_reference.spread(self.n_good)
+        error = np.hypot(found.error, np.linalg.norm(found.unsure, axis=0))
+        return error / np.where(found.value > 0, found.value, np.nan)
 
     def optimum(
         self,
@@ -199,7 +222,15 @@ def _rare_modes(table: DistinctOutputs, inclusion: Inclusion, reach: float) -> R
     n = table.of_modes.spread(table.n_samples)
     shown = -np.expm1(n * np.log1p(-np.clip(share, 1e-15, 1 - 1e-15)))
     times = table.modes.sum(table.n_drawn)
-    return RareModes.of(times, shown, hidden, n_effective, table.of_modes, reach=reach)
+    return RareModes.of(
+        times,
+        shown,
+        hidden,
+        n_effective,
+        table.of_modes,
+        pooled=table.pooled_shape,
+        reach=reach,
+    )
 
 
 def gains_at(

@@ -6,10 +6,13 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol
 
-__all__ = ["N_ROWS", "ColumnChunk", "RowChunk"]
+__all__ = ["N_CHARACTERS", "N_ROWS", "ColumnChunk", "RowChunk"]
 
 N_ROWS = 8192
 """Rows of a chunk: enough to work in columns, few enough to hold."""
+
+N_CHARACTERS = 1 << 22
+"""Characters of a chunk, of long rows: about so many are held several times over."""
 
 
 class Chunk(Protocol):

@@ -5,7 +5,7 @@ import csv
 from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
-from polymode.diagnostics.recorded.chunks import N_ROWS, ColumnChunk
+from polymode.diagnostics.recorded.chunks import N_CHARACTERS, N_ROWS, ColumnChunk
 from polymode.diagnostics.recorded.limits import Limits
 from polymode.diagnostics.recorded.streams import Lines
 from polymode.diagnostics.recorded.tally import Tally
@@ -74,16 +74,18 @@ class _Records:
         self._delimiter = delimiter
 
     def take(self, n: int) -> list[tuple[int, list[str]]]:
-        """Return the next records, at most `n`; none at the end."""
+        """Return the next records, at most `n`, fewer of long ones; none at the end."""
         found: list[tuple[int, list[str]]] = []
+        n_characters = 0
         with _wide_fields(self._limits.row_bytes):
-            while len(found) < n:
+            while len(found) < n and n_characters < N_CHARACTERS:
                 try:
                     fields = self._next()
                 except StopIteration:
                     break
                 if fields:  # an empty line is no record
                     found.append((self._taken[0][0], fields))
+                    n_characters += sum(map(len, fields))
         return found
 
     def _next(self) -> list[str] | None:

@@ -4,15 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
-from polymode.diagnostics.recorded.chunks import N_ROWS, RowChunk
+from polymode.diagnostics.recorded.chunks import N_CHARACTERS, N_ROWS, RowChunk
 from polymode.diagnostics.recorded.limits import Limits
 from polymode.diagnostics.recorded.streams import Lines, start_of
 from polymode.diagnostics.recorded.tally import Tally, excerpt
 from polymode.errors import InputError
 
 __all__ = ["json_chunks"]
-
-_N_CHARACTERS = 1 << 25  # of the lines of a chunk
 
 
 def json_chunks(file: BinaryIO, tally: Tally, limits: Limits, name: str) -> Iterator[RowChunk]:
@@ -54,7 +52,7 @@ def json_chunks(file: BinaryIO, tally: Tally, limits: Limits, name: str) -> Iter
             rows.append(row)
             places.append(number)
             n_characters += len(line)
-            if len(rows) >= N_ROWS or n_characters >= _N_CHARACTERS:
+            if len(rows) >= N_ROWS or n_characters >= N_CHARACTERS:
                 yield RowChunk(rows, places)
                 rows, places, n_characters = [], [], 0
         if rows:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polymode.diagnostics.recorded.chunks import N_ROWS
+from polymode.diagnostics.recorded.chunks import N_CHARACTERS, N_ROWS
 from polymode.diagnostics.recorded.limits import Limits, size
 from polymode.diagnostics.recorded.tally import Tally
 from polymode.errors import InputError, MissingExtraError
@@ -22,6 +22,10 @@ __all__ = [
     "parquet_batches",
     "parquet_names",
 ]
+
+
+_BUFFER = 1 << 20  # bytes that are read at a time
+_LARGE = 1 << 25  # bytes of a column from which on a row group is too much to hold
 
 
 def arrow() -> Any:
@@ -39,7 +43,7 @@ def arrow() -> Any:
     """
     try:
         pa = importlib.import_module("pyarrow")
-        for part in ("ipc", "parquet"):
+        for part in ("compute", "ipc", "parquet"):
             importlib.import_module(f"pyarrow.{part}")
     except ModuleNotFoundError as error:
         raise MissingExtraError("pyarrow", "app") from error
@@ -68,10 +72,10 @@ def parquet_names(path: Path) -> list[str]:
 
 
 def _parquet_file(path: Path, **options: Any) -> Any:
-    """Open a Parquet file."""
+    """Open a Parquet file, to be read piece by piece."""
     pa = arrow()
     try:
-        return pa.parquet.ParquetFile(path, **options)
+        return pa.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, **options)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
 
@@ -95,30 +99,70 @@ def parquet_batches(
     Yields
     ------
     pyarrow.RecordBatch
-        Texts as dictionaries, so that one text that comes a million times is held once.
+        Texts as dictionaries, so that one text that comes a million times is held once; but for
+        columns that are large, whose dictionary would be a whole row group.
 
     Raises
     ------
     InputError
-        If it is no Parquet file, or would unpack to more than the limits.
+        If it is no Parquet file, would unpack to more than the limits, or takes more memory than
+        there is.
     """
     pa = arrow()
     schema = _parquet_file(path).schema_arrow
     fields = [field for field in schema if field.name in wanted]
     is_text = (pa.types.is_string, pa.types.is_large_string)
     texts = [field.name for field in fields if any(test(field.type) for test in is_text)]
-    file = _parquet_file(path, read_dictionary=texts)
     names = [field.name for field in fields]
-    _check_size(path, file.metadata, names, limits)
+    metadata = _parquet_file(path).metadata
+    _check_size(path, metadata, names, limits)
+    large = [name for name in texts if _most_bytes(metadata, name) > _LARGE]
+    file = _parquet_file(path, read_dictionary=[name for name in texts if name not in large])
     n_read = 0
     try:
-        for batch in file.iter_batches(batch_size=N_ROWS, columns=names, use_threads=False):
+        n_rows = _rows_at_a_time(path, metadata, large)
+        for batch in file.iter_batches(batch_size=n_rows, columns=names, use_threads=False):
             n_read += batch.num_rows
             yield batch
+    except pa.ArrowMemoryError as error:
+        raise InputError(
+            f"{path} takes more memory than there is: write it in smaller row groups"
+        ) from error
     except (pa.ArrowException, OSError) as error:
         n_lost = max(1, file.metadata.num_rows - n_read)
         reason = "the file is damaged here: what follows is lost"
         tally.drop(n_read + 1, reason, first_line(error), n=n_lost)
+
+
+def _most_bytes(metadata: Any, name: str) -> int:
+    """Return the bytes of a column in its largest row group, unpacked."""
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    columns = (group.column(j) for group in groups for j in range(group.num_columns))
+    return max(
+        (column.total_uncompressed_size for column in columns if column.path_in_schema == name),
+        default=0,
+    )
+
+
+def _rows_at_a_time(path: Path, metadata: Any, large: list[str]) -> int:
+    """Return how many rows of large columns are some megabytes.
+
+    The metadata know the bytes of a column, but a text in its dictionary may stand for many rows:
+    the longest one is looked up.
+    """
+    if not large:
+        return N_ROWS
+    pa, longest = arrow(), 1
+    file = _parquet_file(path, read_dictionary=large)
+    for i in range(metadata.num_row_groups):
+        n = max(1, metadata.row_group(i).num_rows)
+        longest = max(longest, *(_most_bytes(metadata, name) // n for name in large))
+        for batch in file.iter_batches(batch_size=1, row_groups=[i], columns=large):
+            for column in batch.columns:
+                lengths = pa.compute.binary_length(column.dictionary)
+                longest = max(longest, pa.compute.max(lengths).as_py() or 0)
+            break
+    return max(1, min(N_ROWS, N_CHARACTERS // longest))
 
 
 def check_parquet(path: Path, limits: Limits) -> None:

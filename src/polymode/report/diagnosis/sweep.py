@@ -52,12 +52,33 @@ def sweep_widget(report: Report) -> Widget:
         "exact": exact,
         "divergence": settings.divergence_name,
         "rows": [
-            (label, number(target[own]), number(anchored[own]) if anchored else "")
+            (
+                label,
+                number(target[own]),
+                number(anchored[own]) if anchored else "",
+                number(_missed(sweep.betas, target, anchored)),
+            )
             for label, target, anchored in lines
         ],
         "names": [SHORT["target"], SHORT["anchored"]],
     }
     return Widget("sweep", context, {"sweep": data})
+
+
+def _missed(betas: np.ndarray, *lines: list[float]) -> float:
+    """Return by how much straight lines between strengths are off, at most and about.
+
+    A line over two steps misses the strength in the middle; one over a single step, half as long,
+    misses its own middle by a quarter of that.
+    """
+    logs, found = np.log(betas), [np.nan]
+    for line in lines:
+        if len(line) > 2:
+            y = np.asarray(line)
+            part = (logs[1:-1] - logs[:-2]) / (logs[2:] - logs[:-2])
+            off = np.abs(y[1:-1] - y[:-2] - part * (y[2:] - y[:-2]))
+            found += off[~np.isnan(off)].tolist()
+    return float(np.fmax.reduce(found)) / 4
 
 
 def _line(values: Any) -> list[float]:

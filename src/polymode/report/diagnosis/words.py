@@ -195,5 +195,6 @@ def facts_of(report: Report) -> dict[str, str]:
         "collapsed": f"below {limits.kept:g} of the good modes kept and {limits.many:g} modes",
         "optimised": f"from {limits.on_target:g} of the target's probability of good outputs",
         "reliable": f"{limits.ess:g} effective samples, Pareto-k at most {limits.pareto_k:g}, "
-        f"{limits.coverage:g} of the target seen; of {limits.prompts:g} of the prompts",
+        f"{limits.coverage:g} of the target seen, the number of good modes within reach known to "
+        f"{limits.number:.0%}; of {limits.prompts:g} of the prompts",
     }
