@@ -112,13 +112,13 @@ def json_ready(value: Any) -> Any:
     {'1': [0.5, None]}
     """
     if is_dataclass(value):
-        return {field.name: json_ready(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: json_ready(getattr(value, field.name)) for field in fields(cast(Any, value))}
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in cast(Any, value).items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [json_ready(item) for item in cast(Any, value)]
     if hasattr(value, "tolist"):  # of NumPy or torch
-        return json_ready(value.tolist())
+        return json_ready(cast(Any, value).tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)
