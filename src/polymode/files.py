@@ -112,7 +112,8 @@ def json_ready(value: Any) -> Any:
     {'1': [0.5, None]}
     """
     if is_dataclass(value):
-        return {field.name: json_ready(getattr(value, field.name)) for field in fields(cast(Any, value))}
+        names = [field.name for field in fields(cast(Any, value))]
+        return {name: json_ready(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in cast(Any, value).items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

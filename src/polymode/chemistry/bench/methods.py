@@ -47,6 +47,7 @@ _NONE = {"kind": "none"}
 _PLAIN = {"name": "plain"}
 _BATCH_ANCHOR = {"name": "anchored", "carry": False}
 _CLUSTERS = {"kind": "cluster", "distance": 0.7}
+_FINE_CLUSTERS = {"kind": "cluster", "distance": 0.5}
 _EVEN = {"kind": "modes", "n": 24}
 _PRESSED = {
     "name": "anchored_modes",
@@ -119,16 +120,16 @@ METHODS: Mapping[str, Method] = {
         },
     ),
     "mara-modes": Method(
-        "anchoring of clusters by the log-variance loss, even replay, pressure by visits",
+        "anchoring of fine clusters by the log-variance loss, sigma 200, even replay, pressure",
         {
-            "learner": {"objective": "log_variance", "sigma": 60.0, "learning_rate": 5e-4},
+            "learner": {"objective": "log_variance", "sigma": 200.0, "learning_rate": 5e-4},
             "target": _PRESSED,
             "replay": _EVEN,
-            "modes": _CLUSTERS,
+            "modes": _FINE_CLUSTERS,
         },
     ),
     "mara-modes-calm": Method(
-        "the same without pressure",
+        "anchoring of clusters at sigma 60, without pressure",
         {
             "learner": {"objective": "log_variance", "sigma": 60.0, "learning_rate": 5e-4},
             "target": {"name": "anchored_modes"},
