@@ -120,9 +120,9 @@ METHODS: Mapping[str, Method] = {
         },
     ),
     "mara-modes": Method(
-        "anchoring of fine clusters by the log-variance loss, sigma 200, even replay, pressure",
+        "anchoring of fine clusters by the log-variance loss, even replay, pressure by visits",
         {
-            "learner": {"objective": "log_variance", "sigma": 200.0, "learning_rate": 5e-4},
+            "learner": {"objective": "log_variance", "sigma": 60.0, "learning_rate": 5e-4},
             "target": _PRESSED,
             "replay": _EVEN,
             "modes": _FINE_CLUSTERS,

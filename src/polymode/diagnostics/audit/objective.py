@@ -119,6 +119,9 @@ class EffectiveObjective:
     clip_holds : bool
         Whether a ratio beyond the bound is held there and goes on counting (CISPO), where others
         stop the gradient.
+    ratio_weight : str
+        What else weighs a token by its ratio off-policy: "sapo", "vespo", "dual_clip" and the like;
+        "" for nothing.
     sampler_engine : str
         Name of another engine that draws the samples ("vllm"), else "".
     sampler_correction : {"none", "truncated", "masked"}
@@ -190,6 +193,7 @@ class EffectiveObjective:
     clip_low: float | None = None
     clip_high: float | None = None
     clip_holds: bool = False
+    ratio_weight: str = ""
     sampler_engine: str = ""
     sampler_correction: Literal["none", "truncated", "masked"] = "none"
     temperature: float = 1.0
@@ -237,10 +241,14 @@ class EffectiveObjective:
         return self.kl_level if self.kl_placement == "reward" else "token"
 
     @property
+    def off_policy(self) -> bool:
+        """Whether ratios can differ from 1."""
+        return self.asynchronous or self.n_updates is None or self.n_updates > 1
+
+    @property
     def clipping(self) -> bool:
-        """Whether the clip of the ratio can act: on-policy every ratio is 1."""
-        off_policy = self.asynchronous or self.n_updates is None or self.n_updates > 1
-        return off_policy and not (self.clip_low is None and self.clip_high is None)
+        """Whether the clip of the ratio can act."""
+        return self.off_policy and not (self.clip_low is None and self.clip_high is None)
 
     @property
     def loss_temperature(self) -> float:

@@ -318,11 +318,13 @@ def test_what_the_toy_does_not_show_is_named():
         **{"beta_adaptive": True, "weight_decay": 0.1, "drops": ("truncated",)},
         **{"truncated_sampling": {"top_k": 50.0, "repetition_penalty": 1.1}, "group_size": 8},
         **{"baseline": "value", "extra_terms": ("router_aux_loss",), "asynchronous": True},
+        "ratio_weight": "sapo",
     }
     assert simulate(objective(**facts)).left_out == (
         "a controller moves beta",
         "values are learned, and the toy has the true ones",
         "samples may be stale",
+        "weights of the ratio (sapo)",
         "weight decay",
         "top_k = 50 (the toy has 4 tokens)",
         "repetition_penalty = 1.1",
@@ -330,6 +332,7 @@ def test_what_the_toy_does_not_show_is_named():
         "router aux loss",
     )
     assert simulate(objective("sequence_k1", **CLIP)).left_out == ()
+    assert simulate(objective(ratio_weight="sapo")).left_out == ()  # on-policy every ratio is 1
     assert simulate(objective()).left_out == simulate(objective()).notes == ()
     (note,) = simulate(objective(**STD | {"group_size": 64}), anchored=True).notes
     assert note.startswith("groups of 7, the largest")

@@ -241,6 +241,7 @@ def _loss(values: Values) -> dict[str, Any]:
     plain = values.on("clip_low clip_high", "loss_fn.disable_ppo_ratio")
     low = values.number("clip_low", "loss_fn.ratio_clip_min")
     high = values.number("clip_high", "loss_fn.ratio_clip_max")
+    dual = values.number("ratio_weight", "loss_fn.ratio_clip_c")
     kind = values.word("sampler_correction", "loss_fn.truncated_importance_sampling_type")
     sequence = values.on("ratio_level", "loss_fn.sequence_level_importance_ratios")
     weight = values.number("extra_terms", "loss_fn.positive_example_nll_weight")
@@ -250,6 +251,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "ratio_level": "sequence" if sequence else "token",
         "clip_low": None if forced or plain else low,
         "clip_high": None if forced or plain else high,
+        "ratio_weight": "dual_clip" if dual is not None and not (forced or plain) else "",
         "n_updates": updates(completions, batch, None),
         "asynchronous": values.on("asynchronous", "grpo.async_grpo.enabled"),
         "sampler_engine": values.word("sampler_engine", "policy.generation.backend"),

@@ -223,6 +223,7 @@ def _loss(values: Values) -> dict[str, Any]:
     mode = values.word("aggregation", "actor.loss_agg_mode", "actor.policy_loss_type")
     low_high = values.pair("clip_low clip_high", "actor.eps_clip_low_high")
     clip = values.number("clip_low clip_high", "actor.eps_clip")
+    dual = values.number("ratio_weight", "actor.dual_clip")
     rollouts = values.number("n_updates", "rollout.batch_size")
     n_samples = values.number("n_updates", "rollout.n_samples_per_prompt") or 1.0
     batch = values.number("n_updates", "train.batch_size")
@@ -238,6 +239,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "ratio_level": "sequence" if kind == "gspo" else "token",
         "clip_low": low_high[0] if low_high else clip,
         "clip_high": low_high[1] if low_high else clip,
+        "ratio_weight": "dual_clip" if dual is not None else "",
         "n_updates": updates(completions, batch, epochs),
         "asynchronous": values.on("asynchronous", "train.async_enable"),
         "sampler_engine": "vllm",

@@ -55,6 +55,7 @@ _LOSSES = (
     *("cross_entropy", "importance_sampling", "dppo"),
 )
 _CLIPPED = ("regular", "dual_clip", "gspo", "clip_cov", "rollout_is")
+_RATIO_WEIGHTS = ("dual_clip", "cispo", "kl_cov", "sapo", "dppo")
 _REDUCTIONS = {
     "token_mean": "constant",
     "token_mean_legacy": "constant",
@@ -205,6 +206,7 @@ def _loss(values: Values) -> dict[str, Any]:
         "ratio_level": "sequence" if kind == "gspo" else "token",
         "clip_low": low if kind in _CLIPPED else None,
         "clip_high": high if kind in _CLIPPED else None,
+        "ratio_weight": kind if kind in _RATIO_WEIGHTS else "",
         "n_updates": updates(batch, mini, epochs),
         "asynchronous": values.on("asynchronous", "trainer.fully_async.enabled"),
         "sampler_engine": values.word("sampler_engine", f"{_G}inference_engine.backend"),

@@ -205,9 +205,9 @@ def _reward_weight(values: Values, loss: str, shared: Mapping[str, Any]) -> floa
 
 def _clips(values: Values, loss: str, shared: Mapping[str, Any]) -> dict[str, Any]:
     """Return the bounds of the ratio."""
-    values.decided("clip_low clip_high", "loss_type")
+    values.decided("clip_low clip_high ratio_weight", "loss_type")
     if loss in ("sapo", "vespo"):  # smooth weights instead
-        return {"clip_low": None, "clip_high": None}
+        return {"clip_low": None, "clip_high": None, "ratio_weight": loss}
     if loss == "cispo":
         high = shared["clip_high"]
         high = None if high is None else high - 1.0

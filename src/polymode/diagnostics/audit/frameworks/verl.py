@@ -96,6 +96,10 @@ _LOSSES = (
 _OWN_MEAN = ("sapo", "geo_mean")  # average within each completion, whatever loss_agg_mode says;
 # so does gspo, but for the release 0.9.1
 _UNCLIPPED = ("gpg", "sapo", "dro", "dppo_tv", "dppo_kl", "kl_cov")
+_RATIO_WEIGHTS = {
+    **{mode: mode for mode in ("sapo", "dro", "dppo_tv", "dppo_kl", "kl_cov")},
+    "vanilla": "dual_clip",
+}
 _PER_SEQUENCE = ("seq-mean-token-mean",)
 _MEANS = ("token-mean", *_PER_SEQUENCE)
 _AGGREGATIONS = (*_MEANS, "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm")
@@ -275,7 +279,9 @@ def _advantage(values: Values, name: str, estimator: _Estimator) -> dict[str, An
 def _loss(values: Values, version: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the policy loss does."""
     mode = values.word(
-        "ratio_level clip_low clip_high", f"{_ACTOR}policy_loss.loss_mode", of=_LOSSES
+        "ratio_level clip_low clip_high ratio_weight",
+        f"{_ACTOR}policy_loss.loss_mode",
+        of=_LOSSES,
     )
     given = values.word("aggregation kl_aggregation", f"{_ACTOR}loss_agg_mode", of=_AGGREGATIONS)
     aggregation = "per_sequence" if given in _PER_SEQUENCE else "constant"
@@ -310,6 +316,7 @@ def _loss(values: Values, version: str, facts: Mapping[str, Any]) -> dict[str, A
         "clip_low": (clip if low is None else low) if clipped else None,
         "clip_high": (clip if high is None else high) if clipped else None,
         "clip_holds": mode == "cispo",
+        "ratio_weight": _RATIO_WEIGHTS.get(mode, ""),
         "n_updates": updates(batch, mini, epochs),
         "asynchronous": "async" in trainer,
         "sampler_engine": values.word("sampler_engine", f"{_ROLLOUT}name").strip("?"),

@@ -358,6 +358,7 @@ def _left_out(o: EffectiveObjective) -> Iterator[str]:
         "values are learned, and the toy has the true ones": o.baseline == "value",
         "samples may be stale": o.asynchronous,
         f"{o.sampler_engine}'s own numerics": engine,
+        f"weights of the ratio ({o.ratio_weight})": o.off_policy and o.ratio_weight != "",
         "weight decay": o.weight_decay != 0,
         "penalties for overlong outputs": "overlong_penalty" in o.reward_transformations,
         "rewards are whitened first": "whitened" in o.reward_transformations,
