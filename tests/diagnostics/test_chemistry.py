@@ -160,7 +160,7 @@ def test_runs_on_molecules_share_their_threshold_and_have_a_table(tmp_path):
     assert "Molecules found" in page
     assert "oracle calls" in page
     assert comparison_dict(found)["runs"][1]["found"]["n_hits"] == 1
-    assert comparison_dict(found)["runs"][1]["found"]["burden"][10] is None
+    assert comparison_dict(found)["runs"][1]["found"]["burden"]["10"] is None
     (note,) = (
         note
         for note in compare_runs(runs, ComparisonSettings(threshold=0.8, n_rounds=20)).notes
