@@ -114,6 +114,7 @@ def test_a_run_to_compare_by_hand(tmp_path):
     assert run.outcome.completions == ("CCCCCC", "CCCCCC", "C1CC", "C1CC")
     assert run.outcome.rewards.tolist() == [0.2, 0.2, 0.0, 0.0]
     assert run.outcome.modes == ("CCCCCC", "CCCCCC", None, None)
+    assert run.outcome.log_ratios.tolist() == [2.5] * 4
     assert "2 of 6 samples without a reward left out" in run.notes
     assert (run.found.threshold, run.found.n_calls, run.found.n_hits) == (0.5, 5, 3)
     assert (run.found.n_circles, run.found.n_scaffolds, run.found.best) == (2, 2, 0.9)

@@ -47,6 +47,8 @@ def rows_of(names, rewards, *, n_steps, component):
         "smiles": [*names, *names, *["C1CC"] * n_steps],
         "canonical": [*names, *names, *[None] * n_steps],
         "reward": np.concatenate([rewards, rewards, np.zeros(n_steps)]),
+        "log_prob": np.full(2 * n + n_steps, -20.0),
+        "ref_log_prob": np.full(2 * n + n_steps, -22.5),
         "valid": np.arange(2 * n + n_steps) < 2 * n,
         "new": np.arange(2 * n + n_steps) < n,
         "status": [*["ok"] * (2 * n), *["invalid"] * n_steps],

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from polymode.cli.runs import check_outputs
 from polymode.errors import InputError
-from polymode.files import write_text
+from polymode.files import write_json, write_text
 
 if TYPE_CHECKING:
     from polymode.diagnostics.audit import Audit
@@ -105,7 +105,7 @@ def audit(
 
         written.append(save_audit_figure(found.objective, simulate))
     if as_json is not None and str(as_json) != "-":
-        written.append(write_text(as_json, f"{json.dumps(found.to_dict(), allow_nan=False)}\n"))
+        written.append(write_json(as_json, found.to_dict(), indent=None))
     _show(found, as_json)
     for path in written:
         typer.echo(f"wrote {path}", err=str(as_json) == "-")

@@ -1,6 +1,5 @@
 """`polymode diagnose`: which distribution an objective asks for, from recorded samples."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 
 from polymode.cli.runs import check_outputs, page_facts
-from polymode.files import write_text
+from polymode.files import write_json, write_text
 
 if TYPE_CHECKING:
     from polymode.diagnosis import Diagnosis
@@ -148,6 +147,5 @@ def _write(found: "Diagnosis", html: Path | None, as_json: Path | None) -> list[
     if html is not None:
         written.append(write_text(html, found.to_html(facts=page_facts())))
     if as_json is not None and str(as_json) != "-":
-        text = json.dumps(found.to_dict(), allow_nan=False)
-        written.append(write_text(as_json, f"{text}\n"))
+        written.append(write_json(as_json, found.to_dict(), indent=None))
     return written

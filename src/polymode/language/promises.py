@@ -62,7 +62,6 @@ def _base(recipe: Recipe, task: PickingTask, tokenizer: Any, path: Path) -> Scor
         return ScoredPhrasings(task, np.array(json.loads(path.read_text("utf-8"))))
     model = load_model(recipe.model.name, dtype=torch.float32)
     scored = score_phrasings(model, tokenizer, task)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, scored.log_probs.tolist())
     return scored
 

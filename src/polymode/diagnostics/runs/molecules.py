@@ -13,7 +13,7 @@ from polymode.metrics.modes import ModeFunction
 
 __all__ = ["molecule_run"]
 
-_NEEDED = ("step", "smiles", "canonical", "reward", "status")
+_COLUMNS = ("step", "smiles", "canonical", "reward", "status", "log_prob", "ref_log_prob")
 _PROMPT = "molecules"
 _CURVES: tuple[tuple[Quantity, str, str], ...] = (
     ("reward", "reward/mean", "step"),
@@ -50,23 +50,20 @@ def molecule_run(path: Path, mode: ModeFunction | None, *, last: int) -> Run:
         Without pyarrow or RDKit.
     """
     run = read_molecule_run(path)
-    table = molecule_columns(path / MOLECULES)
-    if missing := [name for name in _NEEDED if name not in table]:
-        raise InputError(f"{path / MOLECULES} has no {', '.join(missing)}: let the run go on")
+    table = molecule_columns(path / MOLECULES, _COLUMNS)
+    if not table:
+        raise InputError(f"{path / MOLECULES} has no table of molecules yet: let the run go on")
     steps = np.asarray(table["step"])
     counted = np.asarray(table["status"], dtype=object) != "over_budget"
     first = int(steps.max()) - last + 1
     rows = np.flatnonzero(counted & (steps >= first)).tolist()
-    ratios = None
-    if "log_prob" in table and "ref_log_prob" in table:
-        ratios = (table["log_prob"] - table["ref_log_prob"])[rows].tolist()
     samples, notes = samples_of(
         [_PROMPT] * len(rows),
         [_PROMPT] * len(rows),
         [table["smiles"][row] for row in rows],
         np.asarray(table["reward"], dtype=np.float64)[rows].tolist(),
         [table["canonical"][row] for row in rows],
-        ratios,
+        (table["log_prob"] - table["ref_log_prob"])[rows].tolist(),
         mode,
     )
     if samples is None:
